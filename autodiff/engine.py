@@ -1,0 +1,267 @@
+"""The backward pass: collect the graph, walk it by falling creation number, hand out gradients."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+
+from autodiff.op import Op, registry, unbroadcast
+from autodiff.tensor import Tensor
+
+_by_number = attrgetter("number")
+
+
+def backward(root: Tensor, gradient: Any = None, *, retain_grads: bool = False, free_graph: bool = False) -> None:
+    """Add the gradient of this tensor to the ``.grad`` of every leaf that it depends on.
+
+    Parameters
+    ----------
+    gradient : array_like, optional
+        The gradient to start from, of this tensor's shape. A tensor with one element needs none: it starts from 1.
+    retain_grads : bool
+        Set ``.grad`` on intermediate results too.
+    free_graph : bool
+        Let go of the graph while walking it, so that memory falls as the pass proceeds.
+
+    Raises
+    ------
+    RuntimeError
+        Nothing here requires a gradient; the graph was freed; data was changed in place since forward.
+    ValueError
+        This tensor has several elements and no `gradient` was given, or one of another shape.
+    """
+    retain: list[tuple[Tensor, Any]] | None = [] if retain_grads else None
+    leaves = _pull(root, _seed(root, gradient), None, retain=retain, free_graph=free_graph)
+    for leaf, g in leaves.items():
+        leaf.grad = g if leaf.grad is None else leaf.grad + g
+    for tensor, g in retain or ():
+        tensor.grad = g if tensor.grad is None else tensor.grad + g
+
+
+def gradient(root: Tensor, *inputs: Tensor, create_graph: bool = False) -> Any:
+    """Return the gradient of this scalar tensor by each of `inputs`; nothing is written to ``.grad``.
+
+    Parameters
+    ----------
+    *inputs : Tensor
+        Leaves or intermediate results.
+    create_graph : bool
+        Return Tensors that can be differentiated again, instead of arrays.
+
+    Returns
+    -------
+    array or Tensor, or a tuple of them
+        One for one input, a tuple for several.
+
+    Raises
+    ------
+    TypeError
+        An input is not a Tensor.
+    ValueError
+        This tensor is not a scalar, or does not depend on one of the inputs.
+    """
+    for position, x in enumerate(inputs):
+        if not isinstance(x, Tensor):
+            raise TypeError(f"gradient() takes Tensors; argument {position} is a {type(x).__name__}")
+    if not inputs:
+        raise TypeError("gradient() needs the tensors to differentiate by: loss.gradient(w, b)")
+    seed = _seed(root, None)
+    if create_graph:
+        seed = Tensor(seed)
+    found = _pull(root, seed, set(inputs), create_graph=create_graph)
+    for position, x in enumerate(inputs):
+        if x not in found:
+            raise ValueError(
+                f"{_describe(root)} does not depend on argument {position}, {_describe(x)}: "
+                "was it made after it, under no_grad, or detached?"
+            )
+    found_all = tuple(found[x] for x in inputs)
+    return found_all[0] if len(found_all) == 1 else found_all
+
+
+def first_nonfinite(root: Tensor) -> Tensor | None:
+    """Return the first tensor in `root`'s graph, by creation, that holds NaN or Inf; `None` when all are finite.
+
+    It is a leaf that was given such a value, or the first op that made one out of finite operands.
+    """
+    graph: dict[Tensor, None] = {root: None}
+    stack = [root]
+    while stack:
+        for x in stack.pop().inputs or ():
+            if isinstance(x, Tensor) and x not in graph:
+                graph[x] = None
+                stack.append(x)
+    for tensor in sorted(graph, key=_by_number):
+        if tensor.dtype.kind in "fc" and not np.isfinite(tensor._data).all():
+            return tensor
+    return None
+
+
+def _seed(root: Tensor, gradient: Any) -> Any:
+    if not root.requires_grad:
+        raise RuntimeError(
+            f"{_describe(root)} does not require a gradient: no tensor with requires_grad=True leads to it, "
+            "or it was computed under no_grad() or detached"
+        )
+    data = root._data
+    if gradient is None:
+        if data.size != 1:
+            raise ValueError(
+                f"backward from a tensor of shape {data.shape} needs a scalar: reduce it with .sum() or "
+                f".mean(), or pass gradient= of that shape"
+            )
+        return np.ones_like(data)
+    if isinstance(gradient, Tensor):
+        gradient = gradient._data
+    if not hasattr(gradient, "__array_function__"):
+        gradient = np.asarray(gradient)
+    if gradient.shape != data.shape:
+        raise ValueError(f"gradient= has shape {gradient.shape}, the tensor has shape {data.shape}")
+    return gradient.astype(data.dtype)
+
+
+def _collect(root: Tensor) -> list[Tensor]:
+    """Return the op results below `root` by rising creation number, after checking that they still hold."""
+    seen = {root}
+    stack = [root]
+    while stack:
+        node = stack.pop()
+        if node.inputs is None:
+            raise RuntimeError(
+                f"the graph of {_describe(node)} was freed by backward(free_graph=True): "
+                "run the forward computation again, or leave free_graph out the first time"
+            )
+        number = node.number
+        for x in node.inputs:
+            if isinstance(x, Tensor):
+                if x.changed > number:
+                    x = x.as_of(number)
+                if x.op is not None and x not in seen:
+                    seen.add(x)
+                    stack.append(x)
+    return sorted(seen, key=_by_number)
+
+
+def _pull(
+    root: Tensor,
+    seed: Any,
+    wanted: set[Tensor] | None,
+    *,
+    create_graph: bool = False,
+    free_graph: bool = False,
+    retain: list[tuple[Tensor, Any]] | None = None,
+) -> dict[Tensor, Any]:
+    """Walk the graph backwards and return the gradients of all leaves, or of the tensors `wanted`."""
+    if root.op is None:
+        return {root: seed} if wanted is None or root in wanted else {}
+    order = _collect(root)
+    path = None if wanted is None else _leading_to(wanted, order)
+    grads: dict[Tensor, Any] = {root: seed}
+    kept: dict[Tensor, Any] = {}
+    while order:
+        node = order.pop()
+        g = grads.pop(node, None)
+        if g is None:
+            continue
+        if node._hooks:
+            g = _run_hooks(node, g)
+        if retain is not None:
+            retain.append((node, g.copy()))
+        if wanted is not None and node in wanted:
+            kept[node] = g if create_graph else g.copy()
+        op: Op = node.op  # type: ignore[assignment]
+        inputs: tuple[Any, ...] = node.inputs  # type: ignore[assignment]
+        number = node.number
+        inputs = tuple([x.as_of(number) if isinstance(x, Tensor) and x.changed > number else x for x in inputs])
+        y: Any = node
+        operands: Any = inputs
+        if not create_graph:
+            y = node._data
+            operands = [x._data if isinstance(x, Tensor) else x for x in inputs]
+        params = node.params
+        for position, x in enumerate(inputs):
+            if not isinstance(x, Tensor) or not x.requires_grad or (path is not None and x not in path):
+                continue
+            if op.variadic:
+                gx = op.rules[0](position, g, y, *operands, **params)  # type: ignore[misc]
+            else:
+                rule = op.rules[position]
+                if rule is None:
+                    continue
+                gx = rule(g, y, *operands, **params)
+            gx = _fit(gx, x, op)
+            if x in grads:
+                grads[x] = grads[x] + gx
+            elif x.op is None and not create_graph:
+                grads[x] = _own(gx, (g, y, *operands))
+            else:
+                grads[x] = gx
+        if free_graph:
+            node.inputs = None
+    for leaf, g in grads.items():
+        if leaf._hooks:
+            grads[leaf] = g = _run_hooks(leaf, g)
+    return {**kept, **grads}
+
+
+def _leading_to(wanted: set[Tensor], order: list[Tensor]) -> set[Tensor]:
+    """The tensors in `order` through which a gradient reaches one of `wanted`, and `wanted` themselves."""
+    path = set(wanted)
+    for node in order:
+        if any(isinstance(x, Tensor) and x in path for x in node.inputs or ()):
+            path.add(node)
+    return path
+
+
+def _fit(g: Any, x: Tensor, op: Op) -> Any:
+    """Bring what a rule returned to the shape and dtype of the operand that it belongs to."""
+    data = x._data
+    if g.shape != data.shape:
+        if g.ndim < data.ndim:
+            raise _misshapen(g, x, op)
+        g = unbroadcast(g, data.shape)
+        if g.shape != data.shape:
+            raise _misshapen(g, x, op)
+    if g.dtype != data.dtype:
+        if g.dtype.kind == "c":
+            raise NotImplementedError(f"{op.name} gave a complex gradient for the real {_describe(x)}")
+        g = registry["astype"](g, dtype=data.dtype)
+    return g
+
+
+def _misshapen(g: Any, x: Tensor, op: Op) -> ValueError:
+    return ValueError(f"the rule of {op.name} returned a gradient of shape {g.shape} for an operand of shape {x.shape}")
+
+
+def _own(g: Any, others: tuple[Any, ...]) -> Any:
+    """Return `g`, or a copy of it where somebody else may hold the same memory: ``.grad`` is the leaf's alone."""
+    if isinstance(g, np.generic):
+        return np.asarray(g)
+    if getattr(g, "base", None) is not None or any(g is x for x in others):
+        return g.copy()
+    return g
+
+
+def _run_hooks(tensor: Tensor, g: Any) -> Any:
+    for hook in list(tensor._hooks.values()):  # type: ignore[union-attr]
+        replaced = hook(g)
+        if replaced is not None:
+            if np.shape(replaced) != g.shape:
+                raise ValueError(
+                    f"a hook on {_describe(tensor)} returned shape {np.shape(replaced)} "
+                    f"for a gradient of shape {g.shape}"
+                )
+            g = replaced
+    return g
+
+
+def _describe(tensor: Tensor) -> str:
+    what = f"tensor {tensor.name!r}" if tensor.name else "the tensor"
+    return f"{what} of shape {tensor.shape}" + (f" made by {tensor.op.name}" if tensor.op else "")
+
+
+# A Tensor's own methods that need the engine are given to it here, so that tensor.py imports nothing above it.
+Tensor.backward = backward  # type: ignore[method-assign, assignment]
+Tensor.gradient = gradient  # type: ignore[method-assign, assignment]

@@ -1,0 +1,287 @@
+"""The op record, its registry, `apply` (the one hot path) and the undoing of broadcasting.
+
+An op is one declaration: what it computes, one derivative rule per operand, the symbol and the
+formula that the drawing shows, and samples from which its tests are generated.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
+from itertools import count
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodiff.sample import Sample, as_sample
+from autodiff.state import grad_mode, scope_path
+
+if TYPE_CHECKING:
+    from autodiff.tensor import Tensor
+else:
+    # `apply` makes Tensors, and a Tensor's operators are ops. tensor.py, which imports this module,
+    # closes that circle by setting this name, so that the imports run in one direction.
+    Tensor: type = type(None)
+
+Rule = Callable[..., Any]
+
+#: Every op by name.
+registry: dict[str, Op] = {}
+#: What to call in place of a numpy function when one of its arguments is a Tensor.
+handlers: dict[Callable[..., Any], Callable[..., Any]] = {}
+
+#: Creation numbers, and the stamps of in-place changes: one clock for both, so that they compare.
+tick = count(1).__next__
+
+
+class Op:
+    """An operation: its forward computation and the derivative rule of each operand.
+
+    Attributes
+    ----------
+    name : str
+        Its name, in the registry, in ``repr`` and in pictures.
+    forward : callable
+        ``forward(*arrays, **params) -> array``; only numpy functions and methods on what it is given.
+    rules : tuple of (callable or None)
+        For each operand ``rule(g, y, *operands, **params) -> gradient``: `g` is the upstream gradient, `y`
+        the op's output. `None` marks an operand without derivative. The rule of a `variadic` op takes
+        the operand's position first: ``rule(i, g, y, *operands, **params)``.
+    symbol : str
+        What the drawing shows, ``"÷"``.
+    formula : tuple of str
+        The derivative by each operand, as a person writes it, ``("1/b", "−a/b²")``.
+    samples : tuple of Sample
+        Calls from which the tests are generated.
+    variadic : bool
+        The operands come as one sequence, as in ``np.concatenate``.
+    """
+
+    def __init__(
+        self,
+        forward: Callable[..., Any],
+        rules: tuple[Rule | None, ...],
+        name: str,
+        symbol: str,
+        formula: tuple[str, ...],
+        samples: tuple[Sample, ...],
+        variadic: bool,
+    ) -> None:
+        self.forward = forward
+        self.rules = rules
+        self.name = name
+        self.symbol = symbol
+        self.formula = formula
+        self.samples = samples
+        self.variadic = variadic
+        self.arity = len(rules)
+
+    def __repr__(self) -> str:
+        return f"<op {self.name}>"
+
+    def __reduce__(self) -> str | tuple[Any, ...]:
+        return registry.__getitem__, (self.name,)
+
+    def __call__(self, *args: Any, **params: Any) -> Any:
+        """Apply the op as its numpy function is called; without a Tensor the result is a plain array."""
+        if params or self.variadic or len(args) != self.arity:
+            args, params = self._bind(args, params)
+        return apply(self, args, params)
+
+    @cached_property
+    def _names(self) -> tuple[list[str], set[str]]:
+        """The names of all arguments in the forward function's order, and those that the rules know."""
+        kinds = inspect.Parameter
+        names = [
+            p.name
+            for p in inspect.signature(self.forward).parameters.values()
+            if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
+            or (self.variadic and p.kind is kinds.KEYWORD_ONLY)
+        ]
+        rule = next(rule for rule in self.rules if rule is not None)
+        skip = 3 if self.variadic else 2 + self.arity
+        rule_names = [p.name for p in inspect.signature(rule).parameters.values()]
+        return names, set(rule_names[skip:])
+
+    def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Separate operands from parameters, however the caller passed them."""
+        names, known = self._names
+        if self.variadic:
+            operands: tuple[Any, ...] = tuple(args[0])
+            extra = dict(zip(names, args[1:], strict=False))
+        else:
+            operands = args[: self.arity]
+            if len(operands) < self.arity:
+                missing = names[len(operands) : self.arity]
+                operands += tuple(params.pop(key, None) for key in missing)
+            extra = dict(zip(names[self.arity :], args[self.arity :], strict=False))
+            if len(args) > max(len(names), self.arity):
+                raise TypeError(f"{self.name} takes at most {len(names)} arguments, got {len(args)}")
+        bound = {}
+        for key, value in {**extra, **params}.items():
+            if value is np._NoValue or (key not in known and _is_default(key, value)):
+                continue
+            if key == "out":
+                raise TypeError(
+                    f"{self.name}(..., out=...) would write the result where no gradient can follow; "
+                    f"write `x = {self.name}(...)` instead, or pass `.data` when no gradient is wanted"
+                )
+            if key not in known:
+                raise NotImplementedError(
+                    f"{self.name} on a Tensor does not take {key}={value!r}"
+                    + ("; write `.astype(dtype)` on the result instead" if key == "dtype" else "")
+                )
+            bound[key] = value
+        return operands, bound
+
+
+def _is_default(key: str, value: Any) -> bool:
+    """Say whether `value` asks for nothing: what numpy's own wrappers pass along for arguments not given."""
+    return value is None or (key == "where" and value is True) or (key == "casting" and value == "same_kind")
+
+
+def op(
+    forward: Callable[..., Any],
+    *rules: Rule | None,
+    name: str | None = None,
+    symbol: str | None = None,
+    formula: str | Sequence[str] = (),
+    samples: Iterable[Any] = (),
+    numpy: Callable[..., Any] | None = None,
+    variadic: bool = False,
+) -> Op:
+    """Declare an operation.
+
+    Parameters
+    ----------
+    forward : callable
+        ``forward(*arrays, **params) -> array``.
+    *rules : callable or None
+        One per operand, ``rule(g, y, *operands, **params) -> gradient``, in numpy functions and operators, so
+        that it works on arrays and, for higher derivatives, on Tensors. It must not change its arguments and need not
+        undo broadcasting or dtype promotion: the engine does. `None`: no derivative by that operand.
+    name, symbol, formula
+        What messages and pictures show; the name is the forward function's unless given.
+    samples : iterable
+        ``real(3)``, ``(real(2, 3), nonzero(3))`` or ``sample(real(2, 3), axis=0)``.
+    numpy : callable, optional
+        The numpy function that this op stands for; `forward` itself unless given.
+    variadic : bool
+        The operands come as one sequence. There is one rule, which takes the position first.
+
+    Returns
+    -------
+    Op
+        Callable on Tensors, arrays and scalars.
+    """
+    if not rules or all(rule is None for rule in rules):
+        raise TypeError(f"op({forward!r}) needs a derivative rule for at least one operand, got none")
+    declared = Op(
+        forward,
+        rules,
+        name or forward.__name__,
+        symbol or name or forward.__name__,
+        (formula,) if isinstance(formula, str) else tuple(formula),
+        tuple(as_sample(entry) for entry in samples),
+        variadic,
+    )
+    registry[declared.name] = declared
+    handlers[numpy or forward] = declared
+    return declared
+
+
+def implements(*functions: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Make the decorated function stand for numpy's `functions` on Tensors; it is composed of ops."""
+
+    def register(handler: Callable[..., Any]) -> Callable[..., Any]:
+        for function in functions:
+            handlers[function] = handler
+        return handler
+
+    return register
+
+
+def outside(*functions: Callable[..., Any]) -> None:
+    """Let numpy's `functions` give plain results: their derivative is zero or there is none."""
+
+    def bare(function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return function(*strip(args), **strip(kwargs))
+
+        return call
+
+    for function in functions:
+        handlers[function] = bare(function)
+
+
+def strip(value: Any) -> Any:
+    """Replace every Tensor in nested lists, tuples and dicts by its array."""
+    if isinstance(value, Tensor):
+        return value._data
+    if isinstance(value, dict):
+        return {key: strip(item) for key, item in value.items()}
+    if type(value) in (list, tuple):
+        return type(value)(strip(item) for item in value)
+    return value
+
+
+def as_operand(x: Any) -> Any:
+    """Make an operand of a list or tuple: an array, or a stacked Tensor when there are Tensors inside."""
+    if not isinstance(x, (list, tuple)):
+        return x
+    items = [as_operand(item) for item in x]
+    if any(isinstance(item, Tensor) for item in items):
+        return handlers[np.stack](items)
+    return np.asarray(items)
+
+
+def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
+    """Compute an op and, where a gradient may be asked for, record it on the resulting Tensor."""
+    arrays = []
+    found = record = False
+    for x in inputs:
+        if isinstance(x, Tensor):
+            found = True
+            arrays.append(x._data)
+            if x.requires_grad:
+                record = True
+        elif isinstance(x, (list, tuple)):
+            return apply(op, tuple(as_operand(x) for x in inputs), params)
+        else:
+            arrays.append(x)
+    data = op.forward(*arrays, **params)
+    if not found:
+        return data
+    if isinstance(data, np.generic):  # numpy turns 0-d results into scalars; a Tensor holds an array
+        data = np.asarray(data)
+    result = Tensor.__new__(Tensor)
+    result._data = data
+    result.grad = result.name = result._hooks = result._past = None
+    result.number = tick()
+    result.changed = 0
+    if record and grad_mode.get():
+        result.requires_grad = True
+        result.op = op
+        result.inputs = inputs
+        result.params = params
+        result.scope = scope_path.get()
+    else:
+        result.requires_grad = False
+        result.op = None
+        result.inputs = result.scope = ()
+        result.params = _NO_PARAMS
+    return result
+
+
+_NO_PARAMS: dict[str, Any] = {}
+
+
+def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:
+    """Sum a gradient over the axes along which an operand of `shape` was broadcast, the only place that does."""
+    lead = g.ndim - len(shape)
+    if lead:
+        g = g.sum(axis=tuple(range(lead)) if lead > 1 else 0)
+    if g.shape != shape:
+        g = g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1 != g.shape[i]), keepdims=True)
+    return g

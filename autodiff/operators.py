@@ -1,0 +1,193 @@
+"""What a Tensor does like a numpy array: operators, comparisons, elements, methods."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from autodiff.op import apply, handlers, registry, strip
+
+if TYPE_CHECKING:
+    from autodiff.tensor import Tensor
+
+
+def _unary(name: str) -> Callable[[Any], Tensor]:
+    def method(self: Any) -> Tensor:
+        return apply(registry[name], (self,), {})  # type: ignore[no-any-return]
+
+    return method
+
+
+def _binary(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, Any], Tensor]]:
+    """Return the operator and its reflected form."""
+
+    def method(self: Any, other: Any) -> Tensor:
+        return apply(registry[name], (self, other), {})  # type: ignore[no-any-return]
+
+    def reflected(self: Any, other: Any) -> Tensor:
+        return apply(registry[name], (other, self), {})  # type: ignore[no-any-return]
+
+    return method, reflected
+
+
+def _as_numpy(name: str) -> Callable[..., Any]:
+    """Return a method that does what the numpy function of that name does."""
+    function = getattr(np, name)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return handlers[function](self, *args, **kwargs)
+
+    method.__name__, method.__doc__ = name, f"As ``np.{name}``."
+    return method
+
+
+class Operators:
+    """The part of a Tensor's face that it shares with ``np.ndarray``. Every method is an op, or a plain fact."""
+
+    __slots__ = ()
+
+    _data: Any
+
+    # Arithmetic
+
+    __add__, __radd__ = _binary("add")
+    __sub__, __rsub__ = _binary("subtract")
+    __mul__, __rmul__ = _binary("multiply")
+    __truediv__, __rtruediv__ = _binary("divide")
+    __pow__, __rpow__ = _binary("power")
+    __matmul__, __rmatmul__ = _binary("matmul")
+    __mod__, __rmod__ = _binary("remainder")
+    __neg__ = _unary("negative")
+    __pos__ = _unary("positive")
+    __abs__ = _unary("absolute")
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._data // strip(other)
+
+    def __rfloordiv__(self, other: Any) -> Any:
+        return strip(other) // self._data
+
+    def __divmod__(self, other: Any) -> tuple[Any, Tensor]:
+        return self // other, self % other
+
+    def __rdivmod__(self, other: Any) -> tuple[Any, Tensor]:
+        return other // self, other % self
+
+    if TYPE_CHECKING:  # attached by assignment.py, which needs the Tensor
+
+        def __iadd__(self, other: Any) -> Tensor: ...
+        def __isub__(self, other: Any) -> Tensor: ...
+        def __imul__(self, other: Any) -> Tensor: ...
+        def __itruediv__(self, other: Any) -> Tensor: ...
+        def __ipow__(self, other: Any) -> Tensor: ...
+        def __setitem__(self, index: Any, value: Any) -> None: ...
+
+    # Comparisons are facts about values, outside the graph
+
+    def __eq__(self, other: object) -> Any:
+        return self._data == strip(other)
+
+    def __ne__(self, other: object) -> Any:
+        return self._data != strip(other)
+
+    def __lt__(self, other: Any) -> Any:
+        return self._data < strip(other)
+
+    def __le__(self, other: Any) -> Any:
+        return self._data <= strip(other)
+
+    def __gt__(self, other: Any) -> Any:
+        return self._data > strip(other)
+
+    def __ge__(self, other: Any) -> Any:
+        return self._data >= strip(other)
+
+    __hash__ = object.__hash__
+
+    # Elements
+
+    def __getitem__(self, index: Any) -> Tensor:
+        return apply(registry["getitem"], (self,), {"index": strip(index)})  # type: ignore[no-any-return]
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self._data.ndim:
+            raise TypeError("iteration over a 0-d tensor")
+        return (self[i] for i in range(len(self)))
+
+    def __contains__(self, value: Any) -> bool:
+        return bool(strip(value) in self._data)
+
+    def __bool__(self) -> bool:
+        return bool(self._data)
+
+    def __float__(self) -> float:
+        return float(self._data.item() if self._data.size == 1 else self._data)
+
+    def __int__(self) -> int:
+        return int(self._data.item() if self._data.size == 1 else self._data)
+
+    def __index__(self) -> int:
+        return self._data.__index__()  # type: ignore[no-any-return]
+
+    def __format__(self, spec: str) -> str:
+        return format(self._data.item() if self._data.size == 1 else self._data, spec) if spec else repr(self)
+
+    def item(self, *index: Any) -> Any:
+        """Return one element as a Python number."""
+        return self._data.item(*index)
+
+    def tolist(self) -> Any:
+        """Return the data as nested Python lists."""
+        return self._data.tolist()
+
+    @property
+    def T(self) -> Tensor:
+        """The axes in reverse order."""
+        return apply(registry["transpose"], (self,), {})  # type: ignore[no-any-return]
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two axes swapped."""
+        return apply(registry["swapaxes"], (self,), {"axis1": -1, "axis2": -2})  # type: ignore[no-any-return]
+
+    # numpy's methods
+
+    sum = _as_numpy("sum")
+    mean = _as_numpy("mean")
+    max = _as_numpy("max")
+    min = _as_numpy("min")
+    prod = _as_numpy("prod")
+    var = _as_numpy("var")
+    std = _as_numpy("std")
+    clip = _as_numpy("clip")
+    dot = _as_numpy("dot")
+    squeeze = _as_numpy("squeeze")
+    swapaxes = _as_numpy("swapaxes")
+    ravel = _as_numpy("ravel")
+    copy = _as_numpy("copy")
+    astype = _as_numpy("astype")
+    argmax = _as_numpy("argmax")
+    argmin = _as_numpy("argmin")
+    argsort = _as_numpy("argsort")
+    any = _as_numpy("any")
+    all = _as_numpy("all")
+    nonzero = _as_numpy("nonzero")
+
+    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+        """Return the same elements in another shape, as ``np.reshape``."""
+        wanted = shape[0] if len(shape) == 1 else shape
+        return apply(registry["reshape"], (self,), {"shape": wanted, "order": order})  # type: ignore[no-any-return]
+
+    def transpose(self, *axes: Any) -> Tensor:
+        """Permute the axes, as ``ndarray.transpose``: reversed when none are given."""
+        order = None if not axes else axes[0] if len(axes) == 1 else axes
+        return apply(registry["transpose"], (self,), {"axes": order})  # type: ignore[no-any-return]
+
+    def flatten(self) -> Tensor:
+        """Return a flat copy, as ``ndarray.flatten``."""
+        return self.reshape(-1).copy()  # type: ignore[no-any-return]

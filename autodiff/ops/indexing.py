@@ -1,0 +1,90 @@
+"""Indexing, its transpose, and assignment, for every kind of index that numpy takes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from autodiff.op import Op, op
+from autodiff.sample import real, sample
+
+
+def _repeats(index: Any) -> bool:
+    """Say whether an index may name one element twice: only arrays of integers can."""
+    parts = index if isinstance(index, tuple) else (index,)
+    once = (int, np.integer, slice, type(None), type(Ellipsis))
+    return not all(isinstance(part, once) or np.asarray(part).dtype == np.bool_ for part in parts)
+
+
+def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape` with `g` added at `index`."""
+    out = np.zeros_like(g, shape=shape)
+    if _repeats(index):
+        np.add.at(out, index, g)
+    else:
+        out[index] = g
+    return out
+
+
+getitem: Op = op(
+    lambda x, index: x[index],
+    lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
+    name="getitem",
+    symbol="[ ]",
+    formula="1 at the index",
+    samples=[
+        sample(real(4, 3), index=1),
+        sample(real(4, 3), index=(slice(None, None, -2), None, 0)),
+        sample(real(4, 3), index=(..., -1)),
+        sample(real(4, 3), index=np.array([0, 2, 0])),
+        sample(real(4, 3), index=(np.array([[0, 1], [3, 3]]), 1)),
+        sample(real(4, 3), index=np.array([True, False, True, True])),
+        sample(real(4, 3), index=[1, 1]),
+    ],
+)
+scatter: Op = op(
+    _scatter,
+    lambda g, y, x, index, shape: g[index],
+    name="scatter",
+    symbol="scatter",
+    formula="1 at the index",
+    samples=[
+        sample(real(3), index=np.array([0, 2, 0]), shape=(4,)),
+        sample(real(3), index=(slice(None), 1), shape=(3, 2)),
+    ],
+)
+
+
+def _setitem(x: Any, value: Any, index: Any) -> Any:
+    out = x.copy()
+    out[index] = value
+    return out
+
+
+def _kept(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
+    return np.where(_setitem(np.ones(x.shape, dtype=bool), False, index), g, 0)
+
+
+def _written(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
+    """The gradient of what was written; where an index names an element twice only the last write counts."""
+    if not _repeats(index):
+        return g[index]
+    order = np.arange(1, np.prod(y[index].shape, dtype=int) + 1).reshape(y[index].shape)
+    last = _setitem(np.zeros(y.shape, dtype=int), order, index)[index] == order
+    return np.where(last, g[index], 0)
+
+
+setitem = op(
+    _setitem,
+    _kept,
+    _written,
+    name="setitem",
+    symbol="[ ]=",
+    formula=("0 at the index, else 1", "1 at the index"),
+    samples=[
+        sample(real(4, 3), real(3), index=1),
+        sample(real(4, 3), real(), index=(slice(0, 2), 0)),
+        sample(real(4), real(3), index=np.array([0, 2, 0])),
+    ],
+)
