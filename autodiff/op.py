@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -88,6 +88,13 @@ class Op:
         if params or self.variadic or len(args) != self.arity:
             args, params = self._bind(args, params)
         return apply(self, args, params)
+
+    def rules_of(self, inputs: tuple[Any, ...]) -> tuple[Rule | None, ...]:
+        """Return one rule per operand; those of a variadic op are told their operand's position."""
+        first = self.rules[0]
+        if not self.variadic or first is None:
+            return self.rules
+        return tuple(partial(first, i) for i in range(len(inputs)))
 
     @cached_property
     def _names(self) -> tuple[list[str], set[str]]:
@@ -255,7 +262,7 @@ def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
         return data
     if isinstance(data, np.generic):  # numpy turns 0-d results into scalars; a Tensor holds an array
         data = np.asarray(data)
-    result = Tensor.__new__(Tensor)
+    result = new(Tensor)
     result._data = data
     result.grad = result.name = result._hooks = result._past = None
     result.number = tick()
@@ -275,6 +282,7 @@ def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
 
 
 _NO_PARAMS: dict[str, Any] = {}
+new = object.__new__
 
 
 def unbroadcast(g: Any, shape: tuple[int, ...]) -> Any:

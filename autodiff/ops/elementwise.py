@@ -42,7 +42,7 @@ divide = op(
     samples=[(real(2, 3), nonzero(3)), (real(3), nonzero(2, 1))],
 )
 negative = op(np.negative, lambda g, y, x: -g, symbol="−", formula="−1", samples=[real(2, 3)])
-positive_ = op(np.positive, lambda g, y, x: g, symbol="+", formula="1", samples=[real(2, 3)])
+op(np.positive, lambda g, y, x: g, symbol="+", formula="1", samples=[real(2, 3)])
 remainder = op(
     np.remainder,
     lambda g, y, a, b: g,

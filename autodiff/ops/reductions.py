@@ -28,7 +28,7 @@ def _count(x: Any, y: Any) -> int:
 
 _over = [sample(real(2, 3)), sample(real(2, 3), axis=0), sample(real(2, 3, 2), axis=(-1, 0), keepdims=True)]
 
-sum = op(
+op(
     np.sum,
     lambda g, y, x, axis=None, keepdims=False: _spread(g, x, axis, keepdims),
     symbol="Σ",
@@ -50,8 +50,8 @@ def _extreme(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -
     return np.where(hit, _restore(g, x, axis, keepdims) / ties, 0)
 
 
-max = op(np.max, _extreme, formula="[x = max x]", samples=_over)
-min = op(np.min, _extreme, formula="[x = min x]", samples=_over)
+op(np.max, _extreme, formula="[x = max x]", samples=_over)
+op(np.min, _extreme, formula="[x = min x]", samples=_over)
 
 
 def _prod(g: Any, y: Any, x: Any, axis: Any = None, keepdims: bool = False) -> Any:
