@@ -1,6 +1,6 @@
 """A small reverse-mode tensor autograd over numpy arrays."""
 
-from autodiff import assignment, engine, ops
+from autodiff import assignment, draw, engine, ops
 from autodiff.op import Op, op
 from autodiff.ops.activations import (
     elu,
@@ -22,6 +22,7 @@ __all__ = [
     "Tensor",
     "as_tensor",
     "assignment",
+    "draw",
     "elu",
     "enable_grad",
     "engine",

@@ -61,18 +61,20 @@ def _assign(self: Tensor, index: Any, value: Any) -> None:
 
 def _repoint(value: Any, x: Tensor, old: Tensor) -> None:
     """Let what `value` was computed from refer to `old`: `x`, about to depend on it, would close a cycle."""
+    first = x._past[0][1].number if x._past else x.number
     stack = [value]
     seen: set[Tensor] = set()
     while stack:
         node = stack.pop()
-        # Nothing older than x's present state can have used it.
-        if not isinstance(node, Tensor) or node in seen or node.number <= x.number:
+        # Nothing older than x's first state can have used it.
+        if not isinstance(node, Tensor) or node in seen or node.number <= first:
             continue
         seen.add(node)
         if node.inputs:
             stack.extend(node.inputs)
             if any(operand is x for operand in node.inputs):
-                node.inputs = tuple([old if operand is x else operand for operand in node.inputs])
+                then = old.as_of(node.number)
+                node.inputs = tuple([then if operand is x else operand for operand in node.inputs])
 
 
 for _name, _ufunc, _sign in (

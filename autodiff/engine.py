@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.op import Op, registry, unbroadcast
+from autodiff.op import Op, registry, strip, unbroadcast
 from autodiff.tensor import Tensor
 
 _by_number = attrgetter("number")
@@ -34,10 +34,8 @@ def backward(root: Tensor, gradient: Any = None, *, retain_grads: bool = False, 
     """
     retain: list[tuple[Tensor, Any]] | None = [] if retain_grads else None
     leaves = _pull(root, _seed(root, gradient), None, retain=retain, free_graph=free_graph)
-    for leaf, g in leaves.items():
-        leaf.grad = g if leaf.grad is None else leaf.grad + g
-    for tensor, g in retain or ():
-        tensor.grad = g if tensor.grad is None else tensor.grad + g
+    for tensor, g in [*leaves.items(), *(retain or ())]:
+        tensor.grad = g if tensor.grad is None else _as_array(tensor.grad + g)
 
 
 def gradient(root: Tensor, *inputs: Tensor, create_graph: bool = False) -> Any:
@@ -77,8 +75,8 @@ def gradient(root: Tensor, *inputs: Tensor, create_graph: bool = False) -> Any:
                 f"{_describe(root)} does not depend on argument {position}, {_describe(x)}: "
                 "was it made after it, under no_grad, or detached?"
             )
-    found_all = tuple(found[x] for x in inputs)
-    return found_all[0] if len(found_all) == 1 else found_all
+    gradients = tuple(found[x] for x in inputs)
+    return gradients[0] if len(gradients) == 1 else gradients
 
 
 def first_nonfinite(root: Tensor) -> Tensor | None:
@@ -118,6 +116,8 @@ def _seed(root: Tensor, gradient: Any) -> Any:
         gradient = gradient._data
     if not hasattr(gradient, "__array_function__"):
         gradient = np.asarray(gradient)
+    if gradient.dtype.kind not in "biuf":
+        raise TypeError(f"gradient= holds {gradient.dtype}; a gradient of {_describe(root)} is real numbers")
     if gradient.shape != data.shape:
         raise ValueError(f"gradient= has shape {gradient.shape}, the tensor has shape {data.shape}")
     return gradient.astype(data.dtype)
@@ -156,27 +156,23 @@ def _pull(
     retain: list[tuple[Tensor, Any]] | None = None,
 ) -> dict[Tensor, Any]:
     """Walk the graph backwards and return the gradients of all leaves, or of the tensors `wanted`."""
-    if root.op is None:
-        return {root: seed if create_graph else np.asanyarray(seed)} if wanted is None or root in wanted else {}
     order, changed = _collect(root)
     path = None if wanted is None else _leading_to(wanted, order)
     grads: dict[Tensor, Any] = {root: seed}
     kept: dict[Tensor, Any] = {}
     while order:
         node = order.pop()
-        g = grads.pop(node, None)
-        if g is None:
+        if node.op is None or node not in grads:
             continue
+        g = grads.pop(node)
         if node._hooks:
             g = _run_hooks(node, g)
         if retain is not None:
-            retain.append((node, g.copy()))
+            retain.append((node, _as_array(g.copy())))
         if wanted is not None and node in wanted:
-            kept[node] = g if create_graph else g.copy()
-        op: Op = node.op  # type: ignore[assignment]
-        inputs: tuple[Any, ...] = node.inputs  # type: ignore[assignment]
-        if changed:
-            inputs = tuple([x.as_of(node.number) if isinstance(x, Tensor) else x for x in inputs])
+            kept[node] = g if create_graph else _as_array(g.copy())
+        op: Op = node.op
+        inputs: Any = _inputs(node) if changed else node.inputs
         y: Any = node
         operands: Any = inputs
         if not create_graph:
@@ -199,15 +195,21 @@ def _pull(
             node.inputs = None
     for leaf, g in grads.items():
         if leaf._hooks:
-            grads[leaf] = _run_hooks(leaf, g)
-    return {**kept, **grads}
+            g = _run_hooks(leaf, g)
+        kept[leaf] = g if create_graph else _as_array(g)
+    return kept
+
+
+def _inputs(node: Tensor) -> tuple[Any, ...]:
+    """Return a node's operands as they were when it was computed."""
+    return tuple([x.as_of(node.number) if isinstance(x, Tensor) else x for x in node.inputs or ()])
 
 
 def _leading_to(wanted: set[Tensor], order: list[Tensor]) -> set[Tensor]:
     """The tensors in `order` through which a gradient reaches one of `wanted`, and `wanted` themselves."""
     path = set(wanted)
     for node in order:
-        if any(isinstance(x, Tensor) and x in path for x in node.inputs or ()):
+        if any(isinstance(x, Tensor) and x in path for x in _inputs(node)):
             path.add(node)
     return path
 
@@ -234,8 +236,6 @@ def _misshapen(g: Any, x: Tensor, op: Op) -> ValueError:
 
 def _own(g: Any, upstream: Any, y: Any, operands: list[Any]) -> Any:
     """Return `g`, or a copy of it where somebody else may hold the same memory: ``.grad`` is the leaf's alone."""
-    if isinstance(g, np.generic):
-        return np.asarray(g)
     if g is upstream or g is y or getattr(g, "base", None) is not None:
         return g.copy()
     for x in operands:
@@ -247,14 +247,22 @@ def _own(g: Any, upstream: Any, y: Any, operands: list[Any]) -> Any:
 def _run_hooks(tensor: Tensor, g: Any) -> Any:
     for hook in list(tensor._hooks.values()):  # type: ignore[union-attr]
         replaced = hook(g)
-        if replaced is not None:
-            if np.shape(replaced) != g.shape:
-                raise ValueError(
-                    f"a hook on {_describe(tensor)} returned shape {np.shape(replaced)} "
-                    f"for a gradient of shape {g.shape}"
-                )
-            g = replaced
+        if replaced is None:
+            continue
+        if np.shape(replaced) != g.shape:
+            raise ValueError(
+                f"a hook on {_describe(tensor)} returned shape {np.shape(replaced)} for a gradient of shape {g.shape}"
+            )
+        if not isinstance(g, Tensor):
+            # A copy, for the hook may have returned an array that lives on elsewhere.
+            replaced = np.array(strip(replaced), dtype=g.dtype, like=None if isinstance(g, np.generic) else g)
+        g = replaced
     return g
+
+
+def _as_array(g: Any) -> Any:
+    """Return a gradient as an array: numpy makes scalars of 0-d results."""
+    return np.asarray(g) if isinstance(g, np.generic) else g
 
 
 def _describe(tensor: Tensor) -> str:

@@ -97,43 +97,48 @@ class Op:
         return tuple(partial(first, i) for i in range(len(inputs)))
 
     @cached_property
-    def _names(self) -> tuple[list[str], set[str]]:
-        """The names of all arguments in the forward function's order, and those that the rules know."""
+    def _signature(self) -> tuple[list[str], set[str], dict[str, Any]]:
+        """Names of all arguments in order, those that the rules know, and the defaults of operands."""
+        try:
+            arguments = list(inspect.signature(self.forward).parameters.values())
+        except ValueError:  # numpy's compiled functions did not always tell
+            arguments = []
         kinds = inspect.Parameter
-        names = [
-            p.name
-            for p in inspect.signature(self.forward).parameters.values()
-            if p.kind in (kinds.POSITIONAL_ONLY, kinds.POSITIONAL_OR_KEYWORD)
-            or (self.variadic and p.kind is kinds.KEYWORD_ONLY)
-        ]
+        skip = kinds.VAR_POSITIONAL, kinds.VAR_KEYWORD
+        names = [p.name for p in arguments if p.kind not in skip and (self.variadic or p.kind != kinds.KEYWORD_ONLY)]
+        names += [p.name for p in arguments if p.kind == kinds.KEYWORD_ONLY and p.name not in names]
+        optional = {p.name: p.default for p in arguments[: self.arity] if p.default is not kinds.empty}
         rule = next(rule for rule in self.rules if rule is not None)
-        skip = 3 if self.variadic else 2 + self.arity
-        rule_names = [p.name for p in inspect.signature(rule).parameters.values()]
-        return names, set(rule_names[skip:])
+        before = 3 if self.variadic else 2 + self.arity
+        known = [p.name for p in inspect.signature(rule).parameters.values()][before:]
+        return names, set(known), optional
 
     def _bind(self, args: tuple[Any, ...], params: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
         """Separate operands from parameters, however the caller passed them."""
-        names, known = self._names
+        names, known, optional = self._signature
         if self.variadic:
             operands: tuple[Any, ...] = tuple(args[0])
             extra = dict(zip(names, args[1:], strict=False))
         else:
             operands = args[: self.arity]
-            if len(operands) < self.arity:
-                missing = names[len(operands) : self.arity]
-                operands += tuple(params.pop(key, None) for key in missing)
+            for key in names[len(operands) : self.arity]:
+                if key not in params and key not in optional:
+                    raise TypeError(f"{self.name} needs its operand {key!r}")
+                operands += (params.pop(key, optional.get(key)),)
             extra = dict(zip(names[self.arity :], args[self.arity :], strict=False))
             if len(args) > max(len(names), self.arity):
                 raise TypeError(f"{self.name} takes at most {len(names)} arguments, got {len(args)}")
         bound = {}
         for key, value in {**extra, **params}.items():
-            if value is np._NoValue or (key not in known and _is_default(key, value)):
+            if value is np._NoValue or (key not in known and _is_idle(key, value)):
                 continue
             if key == "out":
                 raise TypeError(
                     f"{self.name}(..., out=...) would write the result where no gradient can follow; "
                     f"write `x = {self.name}(...)` instead, or pass `.data` when no gradient is wanted"
                 )
+            if key not in known and key not in names and key not in _IDLE:
+                raise TypeError(f"{self.name} has no argument {key!r}; it has {', '.join(names)}")
             if key not in known:
                 raise NotImplementedError(
                     f"{self.name} on a Tensor does not take {key}={value!r}"
@@ -143,9 +148,20 @@ class Op:
         return operands, bound
 
 
-def _is_default(key: str, value: Any) -> bool:
-    """Say whether `value` asks for nothing: what numpy's own wrappers pass along for arguments not given."""
-    return value is None or (key == "where" and value is True) or (key == "casting" and value == "same_kind")
+#: Arguments that ask for nothing when they have one of these values.
+_IDLE: dict[str, tuple[Any, ...]] = {
+    "out": (None,),
+    "dtype": (None,),
+    "where": (True,),
+    "initial": (None,),
+    "casting": ("same_kind",),
+    "order": ("K",),
+    "subok": (True, False),
+}
+
+
+def _is_idle(key: str, value: Any) -> bool:
+    return any(value is idle or (isinstance(value, str) and value == idle) for idle in _IDLE.get(key, ()))
 
 
 def op(

@@ -164,6 +164,8 @@ class Tensor(Operators):
         """
         if not self.requires_grad:
             raise RuntimeError("a hook needs a tensor that requires a gradient: none ever flows into this one")
+        if not callable(hook):
+            raise TypeError(f"a hook is called with the gradient, as f(gradient); got {hook!r}")
         if self._hooks is None:
             self._hooks = {}
         key = tick()
@@ -228,7 +230,7 @@ class Tensor(Operators):
 
     def __repr__(self) -> str:
         if isinstance(self._data, np.ndarray):
-            body = np.array2string(self._data, separator=", ", prefix="Tensor(")
+            body = np.array2string(self._data, separator=", ", prefix=f"{type(self).__name__}(")
         else:
             body = repr(self._data)
         facts = [body]
@@ -240,7 +242,7 @@ class Tensor(Operators):
             facts.append(f"op={self.op.name}")
         if self.requires_grad:
             facts.append("requires_grad=True")
-        return f"Tensor({', '.join(facts)})"
+        return f"{type(self).__name__}({', '.join(facts)})"
 
     def __copy__(self) -> Tensor:
         return self.__deepcopy__({}) if self.op is None else self.copy()

@@ -72,7 +72,7 @@ silu = op(lambda x: x * sigmoid(x), _silu_rule, name="silu", formula="σ(x) + a(
 
 def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
     """The maximum m of `x` and exp(x − m), whose sum can neither overflow nor vanish."""
-    m = np.max(x, axis=axis, keepdims=True)
+    m = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
     m = np.where(np.isfinite(m), m, 0)
     # The difference of two huge numbers may overflow to −∞, and exp(−∞) = 0 is then the right answer.
     with np.errstate(over="ignore"):

@@ -114,7 +114,7 @@ minimum = op(
     formula=("[a < b]", "[b < a]"),
     samples=[(real(2, 3), 0.0), (real(2, 3), positive(3))],
 )
-where = op(
+_where_op = op(
     np.where,
     None,
     lambda g, y, condition, a, b: np.where(strip(condition), g, 0),
@@ -123,6 +123,12 @@ where = op(
     formula=("[c]", "[not c]"),
     samples=[(boolean(2, 3), real(2, 3), real(3))],
 )
+
+
+@implements(np.where)
+def where(condition: Any, *branches: Any) -> Any:
+    """Choose between two operands, as ``np.where``; without them, the indices where the condition holds."""
+    return _where_op(condition, *branches) if branches else np.nonzero(strip(condition))
 
 
 def _clip(x: Any, a_min: Any = None, a_max: Any = None) -> Any:
@@ -144,7 +150,12 @@ _clip_op = op(
     lambda g, y, x, low, high: np.where(_below(x, high), 0, g),
     name="clip",
     formula=("[low ≤ x ≤ high]", "[x < low]", "[x > high]"),
-    samples=[(real(2, 3), -0.5, 0.5), (real(2, 3), None, 0.6), (real(2, 3), -0.5, None)],
+    samples=[
+        (real(2, 3), -0.5, 0.5),
+        (real(2, 3), None, 0.6),
+        (real(2, 3), -0.5, None),
+        (real(4, 3), np.array([-0.9, -0.2, 0.3]), np.array([0.4, 0.9, 1.1])),
+    ],
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,11 @@ def _t(x: Any) -> Any:
 
 def _column(v: Any) -> Any:
     return np.expand_dims(v, -1)
+
+
+def _rows(x: Any) -> Any:
+    """All axes but the last made into one. Counted out, as −1 is ambiguous when the last has length 0."""
+    return np.reshape(x, (math.prod(x.shape[:-1]), x.shape[-1]))
 
 
 def _matmul_by_a(g: Any, y: Any, a: Any, b: Any) -> Any:
@@ -33,7 +39,7 @@ def _matmul_by_b(g: Any, y: Any, a: Any, b: Any) -> Any:
         return np.squeeze(_t(a) @ _column(g), -1)
     if b.ndim == 2 and a.ndim > 2:
         # One product over all batches at once, instead of one per batch and a sum.
-        return np.reshape(a, (-1, a.shape[-1])).T @ np.reshape(g, (-1, g.shape[-1]))
+        return _rows(a).T @ _rows(g)
     return _t(a) @ g
 
 
@@ -77,11 +83,11 @@ def _dot_by_b(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 def _dot_as_matrices(a: Any, b: Any) -> tuple[Any, Any]:
     """`a` as rows over its last axis and `b` as columns over its last but one: dot is their matrix product."""
-    rows = np.reshape(a, (-1, a.shape[-1]))
+    rows = _rows(a)
     if b.ndim == 1:
         return rows, _column(b)
     moved = np.transpose(b, (b.ndim - 2, *range(b.ndim - 2), b.ndim - 1))
-    return rows, np.reshape(moved, (b.shape[-2], -1))
+    return rows, np.reshape(moved, (b.shape[-2], math.prod(moved.shape[1:])))
 
 
 dot = op(
@@ -106,6 +112,8 @@ dot = op(
 
 
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
+    if not x.ndim:
+        raise ValueError("linear takes rows of features, shape (..., in); got a single number, shape ()")
     # `.dot` is the same product, at half the price of `@` for small matrices.
     product = x.dot(weight.T)
     return product if bias is None else product + bias
@@ -113,7 +121,7 @@ def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
 
 def _linear_by_weight(g: Any, y: Any, x: Any, weight: Any, bias: Any) -> Any:
     if g.ndim != 2:
-        g, x = np.reshape(g, (-1, g.shape[-1])), np.reshape(x, (-1, x.shape[-1]))
+        g, x = _rows(g), _rows(x)
     return g.T.dot(x)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from autodiff.sample import nonzero, positive, real, sample
 
 def _restore(reduced: Any, x: Any, axis: Any, keepdims: bool) -> Any:
     """Give back the axes that a reduction of `x` removed, with length 1, so that the result broadcasts."""
-    if keepdims or axis is None:
+    if keepdims or axis is None or not x.ndim:
         return reduced
     return np.expand_dims(reduced, axis)
 
@@ -93,14 +94,20 @@ def _centred(x: Any, axis: Any) -> Any:
     return x - np.mean(x, axis=axis, keepdims=True)
 
 
+def _per_freedom(x: Any, y: Any, ddof: float) -> float:
+    """One over the degrees of freedom; without any the variance is infinite or undefined, and so is its slope."""
+    freedom = _count(x, y) - ddof
+    return 1 / freedom if freedom > 0 else math.inf
+
+
 def _var(g: Any, y: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
-    return _restore(g, x, axis, keepdims) * (2 / (_count(x, y) - ddof)) * _centred(x, axis)
+    return _restore(g, x, axis, keepdims) * (2 * _per_freedom(x, y, ddof)) * _centred(x, axis)
 
 
 def _std(g: Any, y: Any, x: Any, axis: Any = None, ddof: float = 0, keepdims: bool = False) -> Any:
     # A constant column has standard deviation 0, a kink: its subgradient is 0, not 0/0.
     safe = np.where(strip(y) == 0, 1, y)
-    return _restore(g / safe, x, axis, keepdims) * (1 / (_count(x, y) - ddof)) * _centred(x, axis)
+    return _restore(g / safe, x, axis, keepdims) * _per_freedom(x, y, ddof) * _centred(x, axis)
 
 
 _spreads = [*_over, sample(positive(4, 3), axis=0, ddof=1)]
@@ -108,16 +115,26 @@ _var_op = op(np.var, _var, formula="2(x − x̄)/(n − ddof)", samples=_spreads
 _std_op = op(np.std, _std, formula="(x − x̄)/((n − ddof)·std)", samples=_spreads)
 
 
+def _correction(ddof: Any, options: dict[str, Any]) -> Any:
+    """`correction` is another name for `ddof`, as in numpy; both at once are refused."""
+    correction = options.pop("correction", np._NoValue)
+    if correction is np._NoValue:
+        return ddof
+    if ddof != 0:
+        raise ValueError("ddof and correction mean the same: pass one of them")
+    return correction
+
+
 @implements(np.var)
 def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, **options: Any) -> Any:
-    """Variance, as ``np.var``; `correction` is another name for `ddof`, as in numpy."""
-    return _var_op(a, axis=axis, dtype=dtype, out=out, ddof=options.pop("correction", ddof), **options)
+    """Variance, as ``np.var``."""
+    return _var_op(a, axis=axis, dtype=dtype, out=out, ddof=_correction(ddof, options), **options)
 
 
 @implements(np.std)
 def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, **options: Any) -> Any:
-    """Standard deviation, as ``np.std``; `correction` is another name for `ddof`, as in numpy."""
-    return _std_op(a, axis=axis, dtype=dtype, out=out, ddof=options.pop("correction", ddof), **options)
+    """Standard deviation, as ``np.std``."""
+    return _std_op(a, axis=axis, dtype=dtype, out=out, ddof=_correction(ddof, options), **options)
 
 
 outside(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero, np.argwhere, np.unique)

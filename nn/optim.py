@@ -1,0 +1,319 @@
+"""Optimizers with PyTorch's update rules and defaults; schedules and clipping beside them.
+
+All updates run in place on the parameters' arrays through ufuncs alone, so they keep the dtype and work on
+whatever array type the parameters hold.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy import add, divide, maximum, multiply, sqrt, subtract
+
+from nn.clip import clip_grad_norm, clip_grad_value
+from nn.optimizer import Group, Optimizer, Slot, check_flag, check_number
+from nn.schedules import (
+    CosineAnnealingLR,
+    ExponentialLR,
+    LambdaLR,
+    ReduceLROnPlateau,
+    Schedule,
+    StepLR,
+)
+
+__all__ = [
+    "SGD",
+    "Adam",
+    "AdamW",
+    "CosineAnnealingLR",
+    "ExponentialLR",
+    "LambdaLR",
+    "Optimizer",
+    "RMSprop",
+    "ReduceLROnPlateau",
+    "Schedule",
+    "StepLR",
+    "clip_grad_norm",
+    "clip_grad_value",
+]
+
+
+class SGD(Optimizer):
+    """Stochastic gradient descent, with momentum where asked for.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or groups, see `Optimizer`.
+    lr : float
+        Learning rate.
+    momentum, dampening : float
+        The velocity is ``momentum * velocity + (1 - dampening) * gradient``, and the first gradient itself.
+    nesterov : bool
+        Look ahead along the velocity; needs a momentum and no dampening.
+    weight_decay : float
+        Adds ``weight_decay * parameter`` to the gradient.
+    """
+
+    non_negative: ClassVar[tuple[str, ...]] = ("lr", "momentum", "weight_decay")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        weight_decay: float = 0.0,
+        *,
+        dampening: float = 0.0,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "momentum": momentum,
+                "nesterov": nesterov,
+                "weight_decay": weight_decay,
+                "dampening": dampening,
+            },
+        )
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        check_flag("SGD", "nesterov", group["nesterov"])
+        check_number("SGD", "dampening", group["dampening"])
+        if group["nesterov"] and (group["momentum"] == 0 or group["dampening"] != 0):
+            raise ValueError(
+                "SGD: nesterov=True needs a momentum greater than 0 and no dampening, got "
+                f"momentum={group['momentum']}, dampening={group['dampening']}"
+            )
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        return ("momentum_buffer",) if group["momentum"] else ()
+
+    def update(self, group: Group, slot: Slot, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+        lr = group["lr"]
+        momentum = group["momentum"]
+        decay = group["weight_decay"]
+        if decay:
+            multiply(data, decay, scratch)
+            grad = add(grad, scratch, scratch)
+        if momentum:
+            velocity = buffers["momentum_buffer"]
+            if slot.steps == 1:
+                velocity[...] = grad
+            else:
+                multiply(velocity, momentum, velocity)
+                if group["dampening"]:
+                    grad = multiply(grad, 1 - group["dampening"], scratch)
+                add(velocity, grad, velocity)
+            if group["nesterov"]:
+                # ``grad`` may live in the scratch array, so the look-ahead is taken in two updates.
+                multiply(grad, lr, scratch)
+                subtract(data, scratch, data)
+                grad = velocity
+                lr = lr * momentum
+            else:
+                grad = velocity
+        # Converting a Python float costs as much as multiplying a small array, so the array of it is kept.
+        if slot.scalar[0] != lr:
+            slot.scalar = (lr, np.asarray(lr, dtype=data.dtype) if type(data) is np.ndarray else lr)
+        multiply(grad, slot.scalar[1], scratch)
+        subtract(data, scratch, data)
+
+
+class Adam(Optimizer):
+    """Adam (Kingma and Ba, 2015), with bias-corrected running means of the gradient and its square.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or groups, see `Optimizer`.
+    lr : float
+        Learning rate.
+    betas : tuple of float
+        Decay of the running mean of the gradient and of its square, each in [0, 1).
+    eps : float
+        Added to the root of the mean square.
+    weight_decay : float
+        Adds ``weight_decay * parameter`` to the gradient; `AdamW` shrinks the parameter instead.
+    amsgrad : bool
+        Divide by the largest mean square so far (Reddi et al., 2018).
+    """
+
+    non_negative: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad},
+        )
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        owner = type(self).__name__
+        betas = group["betas"]
+        if not isinstance(betas, (tuple, list)) or len(betas) != 2:
+            raise TypeError(f"{owner}: betas must be a pair of numbers, got {betas!r}")
+        for position, beta in enumerate(betas):
+            check_number(owner, f"betas[{position}]", beta, below=1)
+        check_flag(owner, "amsgrad", group["amsgrad"])
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        names = ("exp_avg", "exp_avg_sq")
+        return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
+
+    def update(self, group: Group, slot: Slot, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+        lr = group["lr"]
+        beta1, beta2 = group["betas"]
+        mean = buffers["exp_avg"]
+        square = buffers["exp_avg_sq"]
+        grad = self.decay(group, data, grad, scratch)
+        # The squares first: what comes after may overwrite a decayed gradient in the scratch array.
+        multiply(square, beta2, square)
+        spare = np.empty_like(scratch) if grad is scratch else scratch
+        multiply(grad, grad, spare)
+        multiply(spare, 1 - beta2, spare)
+        add(square, spare, square)
+        subtract(grad, mean, scratch)
+        multiply(scratch, 1 - beta1, scratch)
+        add(mean, scratch, mean)
+        if group["amsgrad"]:
+            largest = buffers["max_exp_avg_sq"]
+            square = maximum(largest, square, out=largest)
+        # lr/c1 · mean / (√square/√c2 + eps), with √c2 moved out of the denominator.
+        root = math.sqrt(1 - beta2**slot.steps)
+        sqrt(square, scratch)
+        add(scratch, group["eps"] * root, scratch)
+        divide(mean, scratch, scratch)
+        multiply(scratch, lr * root / (1 - beta1**slot.steps), scratch)
+        subtract(data, scratch, data)
+
+    def decay(self, group: Group, data: Any, grad: Any, scratch: Any) -> Any:
+        """Return the gradient with the weight decay in it."""
+        if not group["weight_decay"]:
+            return grad
+        multiply(data, group["weight_decay"], scratch)
+        return add(grad, scratch, scratch)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay (Loshchilov and Hutter, 2019).
+
+    Parameters are those of `Adam`, but each step first shrinks the parameter by the factor
+    ``1 - lr * weight_decay`` and leaves the gradient as it is; `weight_decay` is 0.01 unless given.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 1e-2,
+        amsgrad: bool = False,
+    ) -> None:
+        super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
+
+    def decay(self, group: Group, data: Any, grad: Any, scratch: Any) -> Any:
+        """Shrink the parameter; the gradient stays."""
+        if group["weight_decay"]:
+            multiply(data, 1 - group["lr"] * group["weight_decay"], data)
+        return grad
+
+
+class RMSprop(Optimizer):
+    """RMSprop (Tieleman and Hinton, 2012): the gradient divided by the root of its running mean square.
+
+    Parameters
+    ----------
+    params : iterable
+        Parameters or groups, see `Optimizer`.
+    lr : float
+        Learning rate.
+    alpha : float
+        Decay of the running mean square, at most 1.
+    eps : float
+        Added to the root of the mean square.
+    weight_decay : float
+        Adds ``weight_decay * parameter`` to the gradient.
+    momentum : float
+        The update is accumulated as ``velocity = momentum * velocity + update``.
+    centered : bool
+        Divide by the root of the running variance instead (Graves, 2013).
+    """
+
+    non_negative: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay", "momentum")
+
+    def __init__(
+        self,
+        params: Iterable[Any],
+        lr: float = 1e-2,
+        alpha: float = 0.99,
+        eps: float = 1e-8,
+        weight_decay: float = 0.0,
+        momentum: float = 0.0,
+        centered: bool = False,
+    ) -> None:
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "alpha": alpha,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "momentum": momentum,
+                "centered": centered,
+            },
+        )
+
+    def check(self, group: Group) -> None:
+        super().check(group)
+        check_number("RMSprop", "alpha", group["alpha"], below=math.nextafter(1, 2))
+        check_flag("RMSprop", "centered", group["centered"])
+
+    def buffer_names(self, group: Group) -> tuple[str, ...]:
+        centred = ("grad_avg",) if group["centered"] else ()
+        return ("square_avg", *centred, *(("momentum_buffer",) if group["momentum"] else ()))
+
+    def update(self, group: Group, slot: Slot, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+        alpha = group["alpha"]
+        square = buffers["square_avg"]
+        if group["weight_decay"]:
+            # The decayed gradient is needed to the end, so it cannot live in the scratch array.
+            grad = add(grad, multiply(data, group["weight_decay"], scratch))
+        multiply(square, alpha, square)
+        multiply(grad, grad, scratch)
+        multiply(scratch, 1 - alpha, scratch)
+        add(square, scratch, square)
+        if group["centered"]:
+            mean = buffers["grad_avg"]
+            subtract(grad, mean, scratch)
+            multiply(scratch, 1 - alpha, scratch)
+            add(mean, scratch, mean)
+            multiply(mean, mean, scratch)
+            subtract(square, scratch, scratch)
+            sqrt(scratch, scratch)
+        else:
+            sqrt(square, scratch)
+        add(scratch, group["eps"], scratch)
+        divide(grad, scratch, scratch)
+        if group["momentum"]:
+            velocity = buffers["momentum_buffer"]
+            multiply(velocity, group["momentum"], velocity)
+            add(velocity, scratch, velocity)
+            multiply(velocity, group["lr"], scratch)
+        else:
+            multiply(scratch, group["lr"], scratch)
+        subtract(data, scratch, data)
