@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Sequence
@@ -18,6 +19,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     It is 0, or 2 for what the person can put right (one sentence on stderr says what), 130 after Ctrl-C, and 141 when
     the reader of standard output went away.
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a name that this terminal cannot spell is no reason to fail
+            stream.reconfigure(errors="backslashreplace")
     try:
         options = parse(arguments)
         import_module(f"nn.command_{options.command}").run(options)

@@ -58,9 +58,7 @@ def _parser() -> _Parser:
         allow_abbrev=False,
     )
     parser.add_argument("--out", dest="xor_out", metavar="DIR", help="where the files go (default: xor)")
-    parser.add_argument(
-        "--seed", dest="xor_seed", type=_seed, metavar="N", help="of the weights (default: 0)"
-    )
+    parser.add_argument("--seed", dest="xor_seed", type=_seed, metavar="N", help="of the weights (default: 0)")
     parser.add_argument(
         "--epochs",
         dest="xor_epochs",
@@ -80,9 +78,7 @@ def _parser() -> _Parser:
         allow_abbrev=False,
     )
     fit.add_argument("file", metavar="FILE.csv", help="one row per sample, one header line")
-    fit.add_argument(
-        "--target", required=True, metavar="COLUMN", help="the column to predict, with two values"
-    )
+    fit.add_argument("--target", required=True, metavar="COLUMN", help="the column to predict, with two values")
     fit.add_argument(
         "--hidden",
         type=_widths,
@@ -97,15 +93,9 @@ def _parser() -> _Parser:
         metavar="NAME",
         help=f"of the hidden layers: {', '.join(ACTIVATIONS)} (default: tanh)",
     )
-    fit.add_argument(
-        "--epochs", type=_count, default=100, metavar="N", help="passes over the data (default: 100)"
-    )
-    fit.add_argument(
-        "--batch-size", type=_count, default=32, metavar="N", help="rows per update (default: 32)"
-    )
-    fit.add_argument(
-        "--lr", type=_rate, metavar="F", help="learning rate (default: 0.1 for sgd, 0.003 for the others)"
-    )
+    fit.add_argument("--epochs", type=_count, default=100, metavar="N", help="passes over the data (default: 100)")
+    fit.add_argument("--batch-size", type=_count, default=32, metavar="N", help="rows per update (default: 32)")
+    fit.add_argument("--lr", type=_rate, metavar="F", help="learning rate (default: 0.1 for sgd, 0.003 for the others)")
     fit.add_argument(
         "--optimizer",
         choices=OPTIMIZERS,
@@ -120,9 +110,7 @@ def _parser() -> _Parser:
         metavar="F",
         help="part of the rows held back (default: 0.2)",
     )
-    fit.add_argument(
-        "--seed", type=_seed, default=0, metavar="N", help="of split, weights, shuffling (default: 0)"
-    )
+    fit.add_argument("--seed", type=_seed, default=0, metavar="N", help="of split, weights, shuffling (default: 0)")
     fit.add_argument("--out", metavar="DIR", help="where the files go (default: FILE without .csv, here)")
 
     predict = commands.add_parser(
@@ -145,9 +133,7 @@ def _parser() -> _Parser:
         allow_abbrev=False,
     )
     draw.add_argument("model", metavar="DIR/model.npz", help="what fit saved")
-    draw.add_argument(
-        "--out", required=True, metavar="FILE", help="graph.svg; .png, .pdf and .dot can be written too"
-    )
+    draw.add_argument("--out", required=True, metavar="FILE", help="graph.svg; .png, .pdf and .dot can be written too")
     return parser
 
 
@@ -180,5 +166,7 @@ def _fraction(text: str) -> Any:
 def _widths(text: str) -> tuple[int, ...]:
     if text.strip().lower() == "none":
         return ()
-    wanted = 'the widths of the hidden layers, such as 16,16, or "none"'
-    return tuple(_number(text, lambda t: [int(n) for n in t.split(",")], wanted, lambda ns: min(ns) >= 1))
+    wanted = 'the widths of the hidden layers, each from 1 to 1000000, such as 16,16, or "none"'
+    return tuple(
+        _number(text, lambda t: [int(n) for n in t.split(",")], wanted, lambda ns: min(ns) >= 1 and max(ns) <= 10**6)
+    )

@@ -20,7 +20,11 @@ def run(options: argparse.Namespace) -> None:
     table = read_csv(options.file)
     features = table.features(columns=classifier.features)
     Z = standardised(classifier.standardizer, table, features, np.arange(len(table)))
-    p = classifier.probabilities(Z)
+    with np.errstate(all="ignore"):
+        p = classifier.probabilities(Z)
+    if not np.isfinite(p).all():
+        line = table.lines[int(np.argmin(np.isfinite(p)))]
+        raise CommandError(f"{options.file}, line {line}: the numbers are so large that the network overflows")
     predicted = [classifier.labels[int(positive)] for positive in p >= 0.5]
     columns: dict[str, Any] = {"row": np.arange(1, len(table) + 1), "probability": p, "predicted": predicted}
     with writing(options.out):

@@ -116,17 +116,18 @@ def _origin(tensor: Tensor) -> str:
     assert op is not None
     layer = f" in {'.'.join(tensor.scope)}" if tensor.scope else ""
     operands = [x.data if isinstance(x, Tensor) else x for x in tensor.inputs or ()]
+    arrays = [x if hasattr(x, "__array_function__") else np.asarray(x) for x in operands]
     given = ", ".join(
-        f"shape {np.shape(x)} with values from {np.min(x):.4g} to {np.max(x):.4g}"
-        for x in operands
-        if np.size(x)
+        f"shape {x.shape} with values from {float(x.min()):.4g} to {float(x.max()):.4g}"
+        for x in arrays
+        if x.size and x.dtype.kind in "biuf"
     )
     data = tensor.data
     bad = int((~np.isfinite(data)).sum())
     count = f" in {bad} of {data.size} elements" if data.size > 1 else ""
     return (
-        f"the first result that is not finite is that of {op.name}{layer}, of shape {tensor.shape}, which gave "
-        f"{_spell(data)}{count} from operands of {given}"
+        f"the first result that is not finite is that of {op.name}{layer}, of shape {tensor.shape}: "
+        f"{_spell(data)}{count}, from operands of {given}"
     )
 
 

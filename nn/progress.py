@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import time
 from typing import Any, Literal, TextIO
@@ -61,42 +63,56 @@ def progress(show: bool | Literal["auto"], epochs: int, steps: int, done: int = 
 class Bar(Progress):
     """A tqdm bar over all batches, with epoch, losses, metrics, steps per second and the time left."""
 
-    #: Seconds between two changes of the figures; formatting them for each of thousands of epochs would cost more
-    #: than training a small model.
+    #: Seconds between two redrawings; one for each of thousands of epochs would cost more than training a small model.
     interval = 0.1
 
     def __init__(self, epochs: int, steps: int, done: int = 0, file: TextIO | None = None) -> None:
         super().__init__(epochs, steps, done)
         from tqdm import tqdm
 
+        file = file or sys.stderr
+        shape: dict[str, Any] = {"dynamic_ncols": True}
+        if not _knows_its_size(file):
+            shape = dict(zip(("ncols", "nrows"), shutil.get_terminal_size(), strict=True))
         self._bar = tqdm(
             total=epochs * steps,
             initial=done * steps,
             desc=f"epoch {done + 1}/{epochs}",
             unit=" steps",
-            file=file or sys.stderr,
-            dynamic_ncols=True,
-            mininterval=self.interval,
+            unit_scale=True,
+            # The figures fit into 80 columns; on a wider terminal the bar takes what is left.
+            bar_format="{desc} |{bar}| {rate_fmt}, {remaining} left{postfix}",
+            file=file,
+            mininterval=0.0,
+            miniters=1,
+            **shape,
         )
-        self._shown = 0.0
+        self._pending = 0
+        self._record: dict[str, Any] | None = None
+        self._shown = time.perf_counter()
 
     def step(self) -> None:
-        self._bar.update()
+        self._pending += 1
+        if time.perf_counter() - self._shown >= self.interval:
+            self._draw(0 if self._record is None else min(self._record["epoch"], self.epochs - 1))
 
     def epoch(self, record: dict[str, Any]) -> None:
-        now = time.perf_counter()
-        if now - self._shown >= self.interval:
-            self._shown = now
-            self._describe(record)
+        self._record = record
 
     def close(self, record: dict[str, Any] | None) -> None:
         if record is not None:
-            self._describe(record)
+            self._record = record
+            self._draw(record["epoch"] - 1)
         self._bar.close()
 
-    def _describe(self, record: dict[str, Any]) -> None:
-        self._bar.set_description_str(f"epoch {record['epoch']}/{self.epochs}", refresh=False)
-        self._bar.set_postfix_str(_figures(record, "="), refresh=False)
+    def _draw(self, ended: int) -> None:
+        """Show the figures of the last epoch that ended, and the number of the one after `ended`."""
+        self._shown = time.perf_counter()
+        self._bar.set_description_str(f"epoch {max(ended, self.done) + 1}/{self.epochs}", refresh=False)
+        if self._record is not None:
+            self._bar.set_postfix_str(_figures(self._record, "="), refresh=False)
+        self._bar.update(self._pending)
+        self._pending = 0
 
 
 class Lines(Progress):
@@ -142,6 +158,14 @@ def _clock(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def _knows_its_size(stream: TextIO) -> bool:
+    """Whether tqdm may ask the terminal; from one that says 0 × 0, as in some containers, it would draw nothing."""
+    try:
+        return min(os.get_terminal_size(stream.fileno())) > 0
+    except (AttributeError, OSError, ValueError):
+        return False
 
 
 def _terminal(stream: Any) -> bool:

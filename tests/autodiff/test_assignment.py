@@ -34,9 +34,12 @@ def test_assignment_sends_the_gradient_to_both() -> None:
 
 @pytest.mark.parametrize(
     "index",
-    [0, (slice(None), 1), slice(None, None, -1), (..., -1), np.array([True, False]), np.array([1, 0]), [1], (1, 2), ...],
+    [
+        0, (slice(None), 1), slice(None, None, -1), (..., -1), (1, 2), ...,
+        np.array([True, False]), np.array([1, 0]), [1],
+    ],
     ids=repr,
-)
+)  # fmt: skip
 def test_any_index(index: Any) -> None:
     value = np.random.default_rng(0).normal(size=X[index].shape)
 
@@ -292,7 +295,7 @@ def test_a_change_between_forward_and_backward_is_refused_by_name(how: str) -> N
         else:
             w[0] = 9.0
     for run in (loss.backward, lambda: loss.gradient(x)):
-        with pytest.raises(RuntimeError, match=r"'hidden\.weight' of shape \(2,\) was changed in place after.*backward"):
+        with pytest.raises(RuntimeError, match=r"'hidden\.weight' of shape \(2,\) was changed in place.*backward"):
             run()
     assert x.grad is None
     fresh = (w * x).sum()
