@@ -51,8 +51,8 @@ def _assign(self: Tensor, index: Any, value: Any) -> None:
             setattr(old, slot, getattr(self, slot))
     if value is self:
         value = old
-    _repoint(value, self, old)
     new = apply(registry["setitem"], (old, value), {"index": index})
+    _repoint(value, self, old)
     self._data, self.requires_grad, self.op, self.inputs = new._data, True, new.op, new.inputs
     self.params, self.scope, self._hooks = new.params, new.scope, None
     self._past = [*(self._past or ()), (new.number, old)]

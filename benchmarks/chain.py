@@ -79,8 +79,9 @@ def _forward(x: Any, length: int) -> Any:
     return y
 
 
-def _measure(leaves: dict[str, Callable[[], Any]], lengths: list[int],
-             rounds: int) -> dict[tuple[str, int, str], float]:
+def _measure(
+    leaves: dict[str, Callable[[], Any]], lengths: list[int], rounds: int
+) -> dict[tuple[str, int, str], float]:
     """Nanoseconds per op for each framework, length and phase."""
     times: dict[tuple[str, int, str], list[float]] = {}
     runs = [(name, length) for name in leaves for length in lengths]

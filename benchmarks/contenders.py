@@ -104,8 +104,10 @@ def hand_written(problem: Problem) -> Contender:
             weight -= lr * gradient
         return cost
 
-    return Contender(step, lambda: [p.reshape(p.shape if i % 2 == 0 else -1)
-                                    for i, p in enumerate(p for layer in layers for p in layer)])
+    return Contender(
+        step,
+        lambda: [p.reshape(p.shape if i % 2 == 0 else -1) for i, p in enumerate(p for layer in layers for p in layer)],
+    )
 
 
 def hand_written_short(problem: Problem) -> Contender:
@@ -341,8 +343,9 @@ def micrograd(problem: Problem) -> Contender:
         return float(loss.data)
 
     def weights() -> list[Array]:
-        pairs = [([[v.data for v in n.w] for n in layer.neurons], [n.b.data for n in layer.neurons])
-                 for layer in layers]
+        pairs = [
+            ([[v.data for v in n.w] for n in layer.neurons], [n.b.data for n in layer.neurons]) for layer in layers
+        ]
         return [np.array(values) for pair in pairs for values in pair]
 
     return Contender(step, weights)

@@ -1,6 +1,6 @@
 """Measure what `import autodiff` adds to `import numpy`, in fresh processes, interleaved.
 
-    python benchmarks/import_time.py [--rounds 21]
+python benchmarks/import_time.py [--rounds 21]
 """
 
 from __future__ import annotations

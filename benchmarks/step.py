@@ -55,6 +55,7 @@ def _options() -> argparse.Namespace:
             if unknown := [name for name in wanted if name not in known]:
                 raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
             return wanted
+
         return parse
 
     parser = argparse.ArgumentParser(description="Time one training step across frameworks.")
@@ -91,8 +92,14 @@ def _weights(contender: Contender) -> list[np.ndarray]:
     return [np.array(array) for array in contender.weights()]
 
 
-def _same_work(name: str, contender: Contender, loss: list[float], start: list[np.ndarray],
-               expected: list[np.ndarray], tolerance: float) -> None:
+def _same_work(
+    name: str,
+    contender: Contender,
+    loss: list[float],
+    start: list[np.ndarray],
+    expected: list[np.ndarray],
+    tolerance: float,
+) -> None:
     """Two steps must give the losses and, array by array, the updates of hand-written numpy."""
     for i, wanted in enumerate(loss):
         got = contender.read(contender.step())
@@ -100,15 +107,17 @@ def _same_work(name: str, contender: Contender, loss: list[float], start: list[n
             raise AssertionError(f"{name}: loss {got!r} in step {i + 1}, hand-written numpy has {wanted!r}")
     for i, (after, before, update) in enumerate(zip(_weights(contender), start, expected, strict=True)):
         if after.shape != before.shape or after.dtype != before.dtype:
-            raise AssertionError(f"{name}: parameter {i} is {after.dtype}{after.shape}, "
-                                 f"not {before.dtype}{before.shape}")
+            raise AssertionError(
+                f"{name}: parameter {i} is {after.dtype}{after.shape}, not {before.dtype}{before.shape}"
+            )
         error = np.abs(after - before - update).max() / np.abs(update).max()
         if not error <= tolerance:
             raise AssertionError(f"{name}: update of parameter {i} is off by {error:.1e} of its largest")
 
 
-def _measure(rows: dict[str, Contender], rounds: int, clock: Callable[[], float],
-             slice_s: float) -> dict[str, dict[str, Any]]:
+def _measure(
+    rows: dict[str, Contender], rounds: int, clock: Callable[[], float], slice_s: float
+) -> dict[str, dict[str, Any]]:
     """Per row: seconds per step in each round, their median, and the medians of the ratios to other rows."""
     for row in rows.values():
         _seconds(row, 3, clock)  # compiles, fills caches
@@ -127,7 +136,8 @@ def _measure(rows: dict[str, Contender], rounds: int, clock: Callable[[], float]
             "median_s": median(seconds),
             "ratios": {
                 other: median(own / base for own, base in zip(seconds, times[other], strict=True))
-                for other in (BASE, PEER) if other in times
+                for other in (BASE, PEER)
+                if other in times
             },
             "steps_per_round": repeats[name],
             "rounds_s": seconds,
@@ -147,8 +157,11 @@ def _seconds(row: Contender, repeats: int, clock: Callable[[], float]) -> float:
 
 def _table(size: str, results: dict[str, dict[str, Any]], missing: dict[str, str]) -> str:
     batch, dtype = SIZES[size]
-    lines = [f"\n{size}, batch {batch}, {dtype}\n",
-             "| | one step, µs | × hand-written | × PyTorch |", "|---|---:|---:|---:|"]
+    lines = [
+        f"\n{size}, batch {batch}, {dtype}\n",
+        "| | one step, µs | × hand-written | × PyTorch |",
+        "|---|---:|---:|---:|",
+    ]
     for name, (label, _, _) in ROWS.items():
         if name in results:
             row = results[name]

@@ -1,6 +1,7 @@
 """Write the Wisconsin breast-cancer table as CSV, the input of `python -m nn fit`, and train on it.
 
-Run it: python examples/breast_cancer.py [FILE.csv]. Needs scikit-learn, which ships the table (569 tumours, 30 measurements).
+Run it: python examples/breast_cancer.py [FILE.csv]. Needs scikit-learn, which ships the table: 569 tumours with 30
+measurements each.
 """
 
 import sys

@@ -38,6 +38,8 @@ if __name__ == "__main__":
     seeds = 5 if "--quick" in sys.argv else 100
     runs = [train(seed) for seed in range(seeds)]
     count = sum(learned(model) for model, _ in runs)
-    print(f"2-5-5-1 sigmoid, Xavier, lr 2: {count} of {seeds} seeds learn XOR, "
-          f"in {np.median([epochs for _, epochs in runs]):.0f} epochs (median)")
+    print(
+        f"2-5-5-1 sigmoid, Xavier, lr 2: {count} of {seeds} seeds learn XOR, "
+        f"in {np.median([epochs for _, epochs in runs]):.0f} epochs (median)"
+    )
     sys.exit(count < 0.98 * seeds)

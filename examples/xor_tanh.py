@@ -1,7 +1,7 @@
 """XOR with the tutorial's tanh network, and with one that has room to learn.
 
-The tutorial's network is 2-3-1, tanh then sigmoid, standard normal weights, lr 0.1, 1,500 epochs: whether it learns depends
-on the seed. The same code with 8 hidden units, Xavier weights and lr 1 does not leave it to chance.
+The tutorial's network is 2-3-1, tanh then sigmoid, standard normal weights, lr 0.1, 1,500 epochs: whether it learns
+depends on the seed. The same code with 8 hidden units, Xavier weights and lr 1 does not leave it to chance.
 
 Run it: python examples/xor_tanh.py [--quick]. It trains 100 networks of each kind (5 with --quick).
 """

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from nn.command_options import CommandError, parse
-from nn.diagnosis import TrainingDiverged
+from nn.command.options import CommandError, parse
 from nn.table import TableError
+from nn.train.diagnosis import TrainingDiverged
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")
     try:
         options = parse(arguments)
-        import_module(f"nn.command_{options.command}").run(options)
+        import_module(f"nn.command.{options.command}").run(options)
         sys.stdout.flush()
     except BrokenPipeError:
         # The interpreter flushes standard output once more as it ends, and would complain.

@@ -49,9 +49,7 @@ def batches(
     return ((X[i : i + size], y[i : i + size]) for i in range(0, rows, size))
 
 
-def split(
-    X: Array, y: Array, validation: float, rng: np.random.Generator, stratify: bool = True
-) -> tuple[Pair, Pair]:
+def split(X: Array, y: Array, validation: float, rng: np.random.Generator, stratify: bool = True) -> tuple[Pair, Pair]:
     """Split rows at random into a training and a validation part: ``(X, y), (X_val, y_val) = split(...)``.
 
     Rows keep their order within each part.
@@ -77,9 +75,7 @@ def split(
     X, y, rows = _matched(X, y)
     rng = _generator(rng)
     if not 0 < validation < 1:
-        raise ValueError(
-            f"validation is {validation}, expected a fraction of the rows between 0 and 1, such as 0.2"
-        )
+        raise ValueError(f"validation is {validation}, expected a fraction of the rows between 0 and 1, such as 0.2")
     if rows < 2:
         raise ValueError(f"X has shape {np.shape(X)}, expected at least 2 rows to split")
     labels = np.reshape(y, (rows, -1)) if stratify else np.zeros((rows, 1))
@@ -177,9 +173,7 @@ class Standardizer:
             raise ValueError(f"the state has the keys {sorted(state)}, expected ['mean', 'scale']")
         mean, scale = np.array(state["mean"], np.float64), np.array(state["scale"], np.float64)
         if mean.ndim != 1 or mean.shape != scale.shape:
-            raise ValueError(
-                f"mean has shape {mean.shape} and scale {scale.shape}, expected (features,) for both"
-            )
+            raise ValueError(f"mean has shape {mean.shape} and scale {scale.shape}, expected (features,) for both")
         if not (np.isfinite(mean).all() and np.isfinite(scale).all() and (scale > 0).all()):
             raise ValueError(f"mean is {mean} and scale {scale}, expected finite means and positive scales")
         self.mean, self.scale = mean, scale

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from nn.atomic import atomic_write
+from nn.io.atomic import atomic_write
 
 #: Spellings of "nothing here", in lower case. Fewer in a target, where "none" or "-" may well be a label.
 MISSING = frozenset({"", "na", "n/a", "nan", "null", "none", "?", "-"})

@@ -16,6 +16,9 @@ import nn  # noqa: F401  (its losses are ops: importing it late would look like 
 from autodiff.op import handlers, registry
 from autodiff.state import current_scope, is_grad_enabled
 
+# pytest's own, and what scikit-learn and PyTorch set when they are first imported.
+_NOT_OURS = ("PYTEST_", "KMP_", "TORCHINDUCTOR_")
+
 
 def global_state() -> dict[str, Any]:
     """Return everything process-wide that a test could leave changed."""
@@ -30,7 +33,7 @@ def global_state() -> dict[str, Any]:
         "op registry": dict(registry),
         "numpy handlers": dict(handlers),
         "working directory": os.getcwd(),
-        "environment": dict(os.environ) | {"PYTEST_CURRENT_TEST": ""},
+        "environment": {key: value for key, value in os.environ.items() if not key.startswith(_NOT_OURS)},
     }
 
 

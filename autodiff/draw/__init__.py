@@ -17,7 +17,7 @@ __all__ = ["Graph", "RenderError", "draw", "graph"]
 
 
 class _Draw(ModuleType):
-    """This package can be called: ``autodiff.draw`` is both the package and its function."""
+    """A package that can be called: ``autodiff.draw`` is also its function."""
 
     def __call__(self, loss: Tensor) -> Digraph:
         return draw(loss)

@@ -10,6 +10,9 @@ from autodiff.op import op, strip
 from autodiff.ops.normal import normal_cdf, normal_pdf
 from autodiff.sample import real, sample
 
+# Beyond this the tails of sigmoid and of the normal distribution are 0 in every dtype.
+_FAR = 1e4
+
 
 def _sigmoid(x: Any) -> Any:
     # exp(−x) may overflow to infinity, and 1/(1 + ∞) = 0 is then the right answer.
@@ -54,8 +57,9 @@ softplus = op(
     samples=[real(2, 3)],
 )
 gelu = op(
-    lambda x: x * normal_cdf(x),
-    lambda g, y, x: g * (normal_cdf(x) + x * normal_pdf(x)),
+    # Far out one factor is 0: the other is kept from becoming infinite.
+    lambda x: np.maximum(x, -_FAR) * normal_cdf(x),
+    lambda g, y, x: g * (normal_cdf(x) + np.clip(x, -_FAR, _FAR) * normal_pdf(x)),
     name="gelu",
     formula="Φ(x) + x·φ(x)",
     samples=[real(2, 3)],
@@ -64,10 +68,16 @@ gelu = op(
 
 def _silu_rule(g: Any, y: Any, x: Any) -> Any:
     s = sigmoid(x)
-    return g * (s + y * (1 - s))
+    return g * (s * (1 + np.clip(x, -_FAR, _FAR) * (1 - s)))
 
 
-silu = op(lambda x: x * sigmoid(x), _silu_rule, name="silu", formula="σ(x) + a(1 − σ(x))", samples=[real(2, 3)])
+silu = op(
+    lambda x: np.maximum(x, -_FAR) * sigmoid(x),
+    _silu_rule,
+    name="silu",
+    formula="σ(x)(1 + x(1 − σ(x)))",
+    samples=[real(2, 3)],
+)
 
 
 def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:

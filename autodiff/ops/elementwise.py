@@ -128,6 +128,8 @@ _where_op = op(
 @implements(np.where)
 def where(condition: Any, *branches: Any) -> Any:
     """Choose between two operands, as ``np.where``; without them, the indices where the condition holds."""
+    if len(branches) == 1:
+        raise ValueError("np.where takes a condition alone, or with both operands to choose from; got one of them")
     return _where_op(condition, *branches) if branches else np.nonzero(strip(condition))
 
 

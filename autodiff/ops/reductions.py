@@ -126,15 +126,19 @@ def _correction(ddof: Any, options: dict[str, Any]) -> Any:
 
 
 @implements(np.var)
-def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, **options: Any) -> Any:
+def var(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **options: Any
+) -> Any:
     """Variance, as ``np.var``."""
-    return _var_op(a, axis=axis, dtype=dtype, out=out, ddof=_correction(ddof, options), **options)
+    return _var_op(a, axis=axis, dtype=dtype, out=out, ddof=_correction(ddof, options), keepdims=keepdims, **options)
 
 
 @implements(np.std)
-def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, **options: Any) -> Any:
+def std(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: Any = 0, keepdims: Any = False, **options: Any
+) -> Any:
     """Standard deviation, as ``np.std``."""
-    return _std_op(a, axis=axis, dtype=dtype, out=out, ddof=_correction(ddof, options), **options)
+    return _std_op(a, axis=axis, dtype=dtype, out=out, ddof=_correction(ddof, options), keepdims=keepdims, **options)
 
 
 outside(np.argmax, np.argmin, np.argsort, np.any, np.all, np.count_nonzero, np.nonzero, np.argwhere, np.unique)

@@ -44,7 +44,7 @@ def phi(x: Any) -> Any:
     return mp.exp(-x * x / 2) / mp.sqrt(2 * mp.pi)
 
 
-def Phi(x: Any) -> Any:  # noqa: N802
+def Phi(x: Any) -> Any:
     return mp.erfc(-x / mp.sqrt(2)) / 2
 
 

@@ -197,8 +197,24 @@ def test_a_refused_assignment_changes_nothing() -> None:
     with pytest.raises(ValueError, match="broadcast"):
         y[:] = leaf([1.0, 2.0, 3.0])
     assert (y.op, y.inputs, y.number) == (op, inputs, number)
+    consumer = y * 3
+    with pytest.raises(ValueError, match="broadcast"):
+        y[:] = np.concatenate([consumer, consumer])
+    np.testing.assert_array_equal(consumer.sum().gradient(y), [3.0, 3.0])
     y.sum().backward()
     np.testing.assert_array_equal(x.grad, [2.0, 2.0])
+
+
+def test_a_hook_taken_before_can_still_be_removed_after() -> None:
+    for removed in (False, True):
+        x = leaf([1.0, 2.0])
+        y = x * 2
+        handle = y.register_hook(lambda g: g * 100)  # a hook on what y was
+        y[0] = 5.0
+        if removed:
+            handle.remove()
+        y.sum().backward()
+        np.testing.assert_array_equal(x.grad, [0.0, 2.0 if removed else 200.0])
 
 
 def test_a_narrow_tensor_stays_narrow() -> None:

@@ -44,6 +44,17 @@ def test_a_diamond_is_walked_once() -> None:
     assert calls == [12.0], "the shared tensor's gradient is complete before it flows on"
 
 
+def test_adding_up_does_not_write_into_a_gradient_that_another_tensor_holds() -> None:
+    x = leaf([1.0, 2.0])
+    a, b = x * 1, x * 10
+    other = a * 3
+    together = a + b  # hands one and the same gradient to a and to b, before a gets its second share
+    (together.sum() + other.sum()).backward(retain_grads=True)
+    np.testing.assert_array_equal(a.grad, [4.0, 4.0])
+    np.testing.assert_array_equal(b.grad, [1.0, 1.0])
+    np.testing.assert_array_equal(x.grad, [14.0, 14.0])
+
+
 def test_a_doubling_chain_costs_its_length_not_its_paths() -> None:
     z = x = leaf(1e-300)
     for _ in range(1000):

@@ -82,7 +82,9 @@ def _each(cases: list[tuple[Op, Sample, int]]) -> pytest.MarkDecorator:
 
 each_case = _each(CASES)
 #: The losses of nn are ops too. Their values, and the shapes that they refuse, are the business of tests/nn.
-each_array_case = _each([case for case in CASES if not case[0].forward.__module__.startswith("nn.")])
+each_array_case = _each(
+    [case for case in CASES if not getattr(case[0].forward, "__module__", "numpy").startswith("nn.")]
+)
 
 
 def rng_for(op: Op, attempt: int = 0) -> np.random.Generator:

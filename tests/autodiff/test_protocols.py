@@ -76,7 +76,11 @@ CALLS: dict[str, Any] = {
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
 def test_arguments_may_be_passed_as_to_numpy(t: Tensor, call: Any) -> None:
-    same(call(t), call(A))
+    try:
+        expected = call(A)
+    except TypeError as error:  # `min=` and `max=` of np.clip came with numpy 2.1
+        pytest.skip(f"this numpy does not take it: {error}")
+    same(call(t), expected)
 
 
 def test_lists_may_mix_tensors_and_numbers() -> None:

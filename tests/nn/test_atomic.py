@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from nn.atomic import atomic_write
+from nn.io.atomic import atomic_write
 
 
 def run(script: str, *arguments: str, prefix: tuple[str, ...] = ()) -> subprocess.CompletedProcess[str]:
@@ -132,7 +132,7 @@ def test_relative_and_long_names_work(tmp_path: Path, monkeypatch: pytest.Monkey
 KILLS = """
 import json, os, random, signal, sys, time
 import numpy as np
-import nn.io
+import nn.io, nn.io.state
 path, naive = sys.argv[1], sys.argv[2] == "naive"
 
 def state(n):
@@ -144,7 +144,7 @@ def version():
     return found["n"]
 
 if naive:
-    nn.io.atomic_write = lambda path: open(path, "wb")
+    nn.io.state.atomic_write = lambda path: open(path, "wb")
 start = time.perf_counter()
 for _ in range(10):
     nn.io.save(state(0), path)
@@ -185,7 +185,7 @@ def test_the_killing_would_find_a_file_that_is_written_in_place(tmp_path: Path) 
 FULL = """
 import json, os, resource, sys
 import numpy as np
-import nn.io
+import nn.io, nn.io.state
 path = sys.argv[1]
 nn.io.save({"n": 1, "a": np.ones(1000)}, path)
 if sys.argv[2] == "limit":

@@ -14,7 +14,7 @@ import pytest
 
 import nn
 from nn.__main__ import main
-from nn.classifier import Classifier
+from nn.command.classifier import Classifier
 from nn.data import Standardizer
 
 ROOT = Path(nn.__file__).parents[1]
@@ -264,7 +264,7 @@ class TestFit:
         def draw(*_: Any, **__: Any) -> None:
             raise MemoryError("Unable to allocate 7.28 TiB")
 
-        monkeypatch.setattr("nn.command_fit.MLP", draw)
+        monkeypatch.setattr("nn.command.fit.MLP", draw)
         sentence = refused(capsys, "fit", write(table()), "--target", "kind", "--hidden", "1000000,1000000")
         assert "not enough memory for this: Unable to allocate 7.28 TiB" in sentence
         assert files() == ["data.csv"]

@@ -169,9 +169,7 @@ structured = np.zeros(2, [("a", float)])
         (np.array(["a"], np.dtypes.StringDType()), "StringDType"),
     ],
 )
-def test_what_needs_pickle_is_refused_by_name_and_nothing_is_written(
-    tmp_path: Path, state: Any, words: str
-) -> None:
+def test_what_needs_pickle_is_refused_by_name_and_nothing_is_written(tmp_path: Path, state: Any, words: str) -> None:
     with pytest.raises(TypeError, match=words):
         save(state, tmp_path / "s.npz")
     assert os.listdir(tmp_path) == []
@@ -207,7 +205,7 @@ def test_out_of_memory_is_an_os_error(tmp_path: Path, monkeypatch: pytest.Monkey
         raise MemoryError
 
     save(np.zeros(3), tmp_path / "s.npz")
-    monkeypatch.setattr("nn.io.np.empty", empty)
+    monkeypatch.setattr("nn.io.state.np.empty", empty)
     with pytest.raises(OSError, match="not enough memory to load"):
         load(tmp_path / "s.npz")
 

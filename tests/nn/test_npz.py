@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from nn.io import FORMAT, MAX_STRUCTURE, load, save
-from nn.npz import NpzWriter, _Entry, _local_header, npy_header
+from nn.io.npz import NpzWriter, _Entry, _local_header, npy_header
+from nn.io.state import FORMAT, MAX_STRUCTURE, load, save
 
 STATE = {
     "model": {"weight": np.arange(12.0).reshape(3, 4), "bias": np.zeros(3, np.float16)},
@@ -61,9 +61,7 @@ def structured(state: Any, *arrays: bytes) -> bytes:
     return archive(("structure.json", text), *((f"{i}.npy", data) for i, data in enumerate(arrays)))
 
 
-def npy(
-    dtype: str = "<f8", shape: tuple[int, ...] = (2,), data: bytes = b"\0" * 16, fortran: bool = False
-) -> bytes:
+def npy(dtype: str = "<f8", shape: tuple[int, ...] = (2,), data: bytes = b"\0" * 16, fortran: bool = False) -> bytes:
     return npy_header(np.dtype(dtype), shape, fortran) + data
 
 
@@ -96,9 +94,7 @@ def mutants(whole: bytes, count: int, seed: int) -> Iterator[bytes]:
             yield bytes(data)
 
 
-def test_every_mutant_is_refused_and_takes_no_memory(
-    tmp_path: Path, whole: bytes, memory: Callable[[], int]
-) -> None:
+def test_every_mutant_is_refused_and_takes_no_memory(tmp_path: Path, whole: bytes, memory: Callable[[], int]) -> None:
     path = tmp_path / "mutant.npz"
     for data in mutants(whole, 6000, seed=1):
         path.write_bytes(data)
@@ -194,9 +190,7 @@ FOREIGN = {
 
 
 @pytest.mark.parametrize("data", FOREIGN.values(), ids=FOREIGN)
-def test_foreign_and_hostile_containers_are_refused(
-    tmp_path: Path, data: bytes, memory: Callable[[], int]
-) -> None:
+def test_foreign_and_hostile_containers_are_refused(tmp_path: Path, data: bytes, memory: Callable[[], int]) -> None:
     (tmp_path / "s.npz").write_bytes(data)
     start = memory()
     with pytest.raises(ValueError, match=r"s\.npz' is not a whole file written by nn\.save"):

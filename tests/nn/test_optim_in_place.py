@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from autodiff.tensor import Tensor
-from nn import optimizer as optimizer_module
 from nn.module import Parameter
 from nn.optim import (
     SGD,
@@ -18,6 +17,7 @@ from nn.optim import (
     RMSprop,
     clip_grad_norm,
 )
+from nn.optim import optimizer as optimizer_module
 
 SHAPES = [(5, 3), (5,), (1, 5), (1,), ()]
 

@@ -12,8 +12,8 @@ from nn import BCEWithLogitsLoss
 from nn.layers import MLP
 from nn.metrics import accuracy
 from nn.optim import SGD
-from nn.progress import Bar, Lines, Progress, progress
 from nn.train import fit
+from nn.train.progress import Bar, Lines, Progress, progress
 
 
 def data(n: int = 60) -> tuple[np.ndarray, np.ndarray]:

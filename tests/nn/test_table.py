@@ -250,9 +250,7 @@ def test_a_file_that_cannot_be_read_is_a_table_error(tmp_path: Path, monkeypatch
         st.text(st.sampled_from(list('ab,"\n\r\t;01. \0é\ufeff')), max_size=40).map(str.encode),
     )
 )
-def test_any_bytes_are_a_table_or_a_table_error(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_bytes_are_a_table_or_a_table_error(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(content)
     try:

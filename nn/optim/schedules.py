@@ -7,7 +7,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Literal
 
-from nn.optimizer import Optimizer, check_number
+from nn.optim.optimizer import Optimizer, check_number
 
 
 class Schedule:
@@ -78,9 +78,7 @@ class Schedule:
 
     def _apply(self) -> None:
         groups = self.optimizer.param_groups
-        rates = [
-            float(self.next_lr(group["lr"], base)) for group, base in zip(groups, self.base_lrs, strict=True)
-        ]
+        rates = [float(self.next_lr(group["lr"], base)) for group, base in zip(groups, self.base_lrs, strict=True)]
         for rate in rates:
             check_number(type(self).__name__, "the learning rate", rate)
         for group, rate in zip(groups, rates, strict=True):
@@ -143,9 +141,7 @@ class LambdaLR(Schedule):
     def __init__(self, optimizer: Optimizer, factor: Callable[[int], float]) -> None:
         super().__init__(optimizer)
         if not callable(factor):
-            raise TypeError(
-                f"LambdaLR takes a function of the epoch, got {factor!r}: write lambda epoch: 0.95**epoch"
-            )
+            raise TypeError(f"LambdaLR takes a function of the epoch, got {factor!r}: write lambda epoch: 0.95**epoch")
         self.factor = factor
         self._apply()
 
@@ -217,9 +213,7 @@ class ReduceLROnPlateau(Schedule):
     def step(self, figure: float | None = None) -> None:
         """Move on by one epoch, in which the watched figure came to `figure`."""
         if figure is None:
-            raise TypeError(
-                "ReduceLROnPlateau.step() needs the figure that it watches: step(validation_loss)"
-            )
+            raise TypeError("ReduceLROnPlateau.step() needs the figure that it watches: step(validation_loss)")
         figure = float(figure)
         self.epoch += 1
         if self._improves(figure):

@@ -125,9 +125,7 @@ class _Entry(NamedTuple):
 
 def _local_header(entry: _Entry) -> bytes:
     return (
-        _LOCAL.pack(
-            b"PK\x03\x04", _VERSION, 0, 0, 0, _DAY, entry.crc, _MAX32, _MAX32, len(entry.name), _LOCAL_64.size
-        )
+        _LOCAL.pack(b"PK\x03\x04", _VERSION, 0, 0, 0, _DAY, entry.crc, _MAX32, _MAX32, len(entry.name), _LOCAL_64.size)
         + entry.name.encode("ascii")
         + _LOCAL_64.pack(1, _LOCAL_64.size - 4, entry.size, entry.size)
     )

@@ -9,9 +9,9 @@ import numpy as np
 
 from autodiff.draw import graph
 from autodiff.tensor import Tensor
-from nn.command_options import CommandError
-from nn.command_output import writing
-from nn.command_predict import load_classifier
+from nn.command.options import CommandError
+from nn.command.output import writing
+from nn.command.predict import load_classifier
 from nn.losses import BCEWithLogitsLoss
 
 

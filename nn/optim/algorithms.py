@@ -1,4 +1,4 @@
-"""Optimizers with PyTorch's update rules and defaults; schedules and clipping beside them.
+"""The optimizers: PyTorch's update rules and defaults.
 
 All updates run in place on the parameters' arrays through ufuncs alone, so they keep the dtype and work on
 whatever array type the parameters hold.
@@ -13,32 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy import add, divide, maximum, multiply, sqrt, subtract
 
-from nn.clip import clip_grad_norm, clip_grad_value
-from nn.optimizer import Group, Optimizer, Slot, check_flag, check_number
-from nn.schedules import (
-    CosineAnnealingLR,
-    ExponentialLR,
-    LambdaLR,
-    ReduceLROnPlateau,
-    Schedule,
-    StepLR,
-)
-
-__all__ = [
-    "SGD",
-    "Adam",
-    "AdamW",
-    "CosineAnnealingLR",
-    "ExponentialLR",
-    "LambdaLR",
-    "Optimizer",
-    "RMSprop",
-    "ReduceLROnPlateau",
-    "Schedule",
-    "StepLR",
-    "clip_grad_norm",
-    "clip_grad_value",
-]
+from nn.optim.optimizer import Group, Optimizer, Slot, check_flag, check_number
 
 
 class SGD(Optimizer):

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nn.atomic import atomic_write
-from nn.npz import NpzReader, NpzWriter, npy_header
+from nn.io.atomic import atomic_write
+from nn.io.npz import NpzReader, NpzWriter, npy_header
 
 FORMAT = "nablagraph 1"
 MAX_DEPTH = 100
@@ -34,7 +34,7 @@ def save(state: Any, path: str | os.PathLike[str]) -> None:
         is a safe key.
     path
         Where to write, used as given: no suffix is added. The old file, if any, stays until the new one is
-        whole and on the disk; see `nn.atomic.atomic_write`.
+        whole and on the disk; see `nn.io.atomic.atomic_write`.
 
     Raises
     ------
@@ -165,9 +165,7 @@ class _Decoder:
         header = npy_header(dtype, shape, order == "F")
         declared, present = len(header) + math.prod(shape) * dtype.itemsize, self._archive.open(name)
         if declared != present:
-            raise ValueError(
-                f"the array {name!r}, {dtype} of shape {shape}, takes {declared} bytes and has {present}"
-            )
+            raise ValueError(f"the array {name!r}, {dtype} of shape {shape}, takes {declared} bytes and has {present}")
         found = bytearray(len(header))
         self._archive.read_into(found)
         if found != header:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from nn.atomic import atomic_write
+from nn.io.atomic import atomic_write
 
 Record = dict[str, Any]
 

@@ -33,12 +33,13 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[BinaryIO]:
     >>> with atomic_write("history.json") as file:    # doctest: +SKIP
     ...     file.write(text.encode())
     """
-    target = os.path.realpath(os.fspath(path))
-    mode = _mode(target)
+    # Looked at through the path as given: what /dev/stdout leads to may have no name of its own.
+    mode = _mode(os.fspath(path))
     if mode is not None and not stat.S_ISREG(mode):
         with open(path, "wb") as device:
             yield device
         return
+    target = os.path.realpath(os.fspath(path))
     directory, name = os.path.split(target)
     # The name is cut so that a long one stays within the 255 bytes of most file systems.
     temporary = os.path.join(directory, f".{name[:32]}.{secrets.token_hex(6)}.tmp")

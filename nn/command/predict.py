@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from nn.classifier import Classifier
-from nn.command_options import CommandError
-from nn.command_output import writing
-from nn.command_table import standardised
+from nn.command.classifier import Classifier
+from nn.command.options import CommandError
+from nn.command.output import writing
+from nn.command.table import standardised
 from nn.table import read_csv, write_csv
 
 

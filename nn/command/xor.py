@@ -12,14 +12,14 @@ import numpy as np
 from autodiff.draw import Graph, RenderError, graph
 from autodiff.state import no_grad
 from autodiff.tensor import Tensor
-from nn import plots
-from nn.command_output import output_directory, writing
-from nn.history import History
+from nn.command import plots
+from nn.command.output import output_directory, writing
 from nn.layers import MLP
 from nn.losses import BCELoss
 from nn.metrics import accuracy
 from nn.optim import SGD
 from nn.train import evaluate, fit
+from nn.train.history import History
 
 X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 Y = np.array([[0.0], [1.0], [1.0], [0.0]])
@@ -32,9 +32,7 @@ def run(options: argparse.Namespace) -> None:
     with output_directory(options.out) as directory:
         model = MLP([2, 5, 5, 1], activation="sigmoid", output="sigmoid", seed=options.seed)
         loss = BCELoss()
-        print(
-            f"XOR with a 2-5-5-1 sigmoid network, binary cross entropy, seed {options.seed}, lr {options.lr:g}"
-        )
+        print(f"XOR with a 2-5-5-1 sigmoid network, binary cross entropy, seed {options.seed}, lr {options.lr:g}")
         before = evaluate(model, loss, X, Y)["loss"]
         first_step = _first_step(model, loss)
         optimizer = SGD(model.parameters(), lr=options.lr)
@@ -66,9 +64,7 @@ def _report(model: MLP, before: float, after: float, history: History) -> None:
     print(f"\nloss {before:.6f} before, {after:.6f} after {len(history):,} epochs")
     off = float(np.abs(p - Y[:, 0]).max())
     if off >= _NEAR:
-        print(
-            f"not learnt yet: a probability is off by {off:.2f}; try more --epochs, or another --seed or --lr"
-        )
+        print(f"not learnt yet: a probability is off by {off:.2f}; try more --epochs, or another --seed or --lr")
 
 
 def _write(

@@ -11,9 +11,7 @@ from nn.data import Standardizer
 from nn.table import Features, Table, TableError
 
 
-def standardised(
-    standardizer: Standardizer, table: Table, features: Features, rows: NDArray[Any]
-) -> NDArray[Any]:
+def standardised(standardizer: Standardizer, table: Table, features: Features, rows: NDArray[Any]) -> NDArray[Any]:
     """Return those rows of the features, standardised.
 
     Raises

@@ -12,19 +12,17 @@ import numpy as np
 
 from autodiff.state import enable_grad, no_grad
 from autodiff.tensor import Tensor
-from nn.callbacks import Callback, Checkpoint, EarlyStopping
-from nn.clip import clip_grad_norm, clip_grad_value
-from nn.diagnosis import TrainingDiverged, advice, diverged, nonfinite_weight
-from nn.history import History
 from nn.io import load
 from nn.module import Module
-from nn.optimizer import Optimizer
-from nn.progress import progress as show_progress
-from nn.run import Run
-from nn.samples import Pair, Samples
-from nn.schedules import ReduceLROnPlateau, Schedule
-
-__all__ = ["Callback", "Checkpoint", "EarlyStopping", "History", "Run", "TrainingDiverged", "evaluate", "fit"]
+from nn.optim.clip import clip_grad_norm, clip_grad_value
+from nn.optim.optimizer import Optimizer
+from nn.optim.schedules import ReduceLROnPlateau, Schedule
+from nn.train.callbacks import Callback, Checkpoint
+from nn.train.diagnosis import TrainingDiverged, advice, diverged, nonfinite_weight
+from nn.train.history import History
+from nn.train.progress import progress as show_progress
+from nn.train.run import Run
+from nn.train.samples import Pair, Samples
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], float]
@@ -351,7 +349,5 @@ def _checked_metrics(metrics: Mapping[str, Metric] | None) -> dict[str, Metric]:
         if name in ("epoch", "loss", "lr", "seconds") or name.startswith("val_"):
             raise ValueError(f"a metric cannot be named {name!r}: the history has such a column itself")
         if not callable(metric):
-            raise TypeError(
-                f"the metric {name!r} must be a function of prediction and target, got {metric!r}"
-            )
+            raise TypeError(f"the metric {name!r} must be a function of prediction and target, got {metric!r}")
     return metrics

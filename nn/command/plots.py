@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nn.atomic import atomic_write
-from nn.history import History
+from nn.io.atomic import atomic_write
+from nn.train.history import History
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -44,9 +44,7 @@ def loss_curve(history: History, path: str | os.PathLike[str], title: str = "Los
         axes.legend(frameon=False)
     else:
         text = f"{history.last['loss']:.3g}"
-        axes.annotate(
-            text, (epochs[-1], history.last["loss"]), (-4, 6), textcoords="offset points", ha="right"
-        )
+        axes.annotate(text, (epochs[-1], history.last["loss"]), (-4, 6), textcoords="offset points", ha="right")
     smallest = min(min(history[name]) for name in history.columns if name.endswith("loss"))
     if smallest > 0:
         axes.set_yscale("log")
@@ -108,9 +106,7 @@ def decision_boundary(
         )
     axes.set(xlabel=names[0], ylabel=names[1], title=title)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), ncols=2, frameon=False)
-    figure.colorbar(
-        shades, ax=axes, label="predicted probability of 1 (line: 0.5)", ticks=np.linspace(0, 1, 6)
-    )
+    figure.colorbar(shades, ax=axes, label="predicted probability of 1 (line: 0.5)", ticks=np.linspace(0, 1, 6))
     _save(figure, path)
 
 

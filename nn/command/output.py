@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from nn.command_options import CommandError
+from nn.command.options import CommandError
 
 
 @contextmanager
@@ -49,9 +49,7 @@ def writing(path: str | os.PathLike[str]) -> Iterator[None]:
         raise
     except OSError as error:
         parent = Path(path).parent
-        why = (
-            f"the directory {parent} does not exist" if not parent.is_dir() else error.strerror or str(error)
-        )
+        why = f"the directory {parent} does not exist" if not parent.is_dir() else error.strerror or str(error)
         raise CommandError(f"{os.fspath(path)} cannot be written: {why}") from None
 
 

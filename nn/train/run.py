@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from nn.history import History
 from nn.module import Module
-from nn.optimizer import Optimizer
-from nn.schedules import Schedule
+from nn.optim.optimizer import Optimizer
+from nn.optim.schedules import Schedule
+from nn.train.history import History
 
 if TYPE_CHECKING:
-    from nn.callbacks import Callback
+    from nn.train.callbacks import Callback
 
 _KEYS = {"model", "optimizer", "schedule", "rng", "generators", "history", "callbacks"}
 

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from nn import plots
-from nn.callbacks import EarlyStopping
-from nn.classifier import Classifier
-from nn.command_options import CommandError
-from nn.command_output import output_directory, writing
-from nn.command_table import standardised
+from nn.command import plots
+from nn.command.classifier import Classifier
+from nn.command.options import CommandError
+from nn.command.output import output_directory, writing
+from nn.command.table import standardised
 from nn.data import Standardizer, split
-from nn.history import History
 from nn.layers import MLP
 from nn.losses import BCEWithLogitsLoss
 from nn.metrics import accuracy, majority_baseline, roc_auc
 from nn.optim import SGD, Adam, AdamW, Optimizer, RMSprop
 from nn.table import Target, read_csv
 from nn.train import evaluate, fit
+from nn.train.callbacks import EarlyStopping
+from nn.train.history import History
 
 _OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "adam": Adam,
@@ -44,8 +44,7 @@ def run(options: argparse.Namespace) -> None:
     rows, held = _split(target, options, rng)
     standardizer = Standardizer().fit(features.values[rows])
     train, validation = (
-        (standardised(standardizer, table, features, part), target.values[part, None])
-        for part in (rows, held)
+        (standardised(standardizer, table, features, part), target.values[part, None]) for part in (rows, held)
     )
     with output_directory(options.out or Path(options.file).name.removesuffix(".csv")) as directory:
         print(
@@ -67,9 +66,7 @@ def run(options: argparse.Namespace) -> None:
         print(f"\nwrote {', '.join(map(str, _write(directory, classifier, history)))}")
 
 
-def _split(
-    target: Target, options: argparse.Namespace, rng: np.random.Generator
-) -> tuple[NDArray[Any], NDArray[Any]]:
+def _split(target: Target, options: argparse.Namespace, rng: np.random.Generator) -> tuple[NDArray[Any], NDArray[Any]]:
     """Return the numbers of the rows to train on and of those to validate with, the classes in proportion."""
     for value, label in enumerate(target.labels):
         if (target.values == value).sum() < 2:
@@ -81,9 +78,7 @@ def _split(
     return rows, held
 
 
-def _train(
-    model: MLP, train: Any, validation: Any, options: argparse.Namespace, rng: np.random.Generator
-) -> History:
+def _train(model: MLP, train: Any, validation: Any, options: argparse.Namespace, rng: np.random.Generator) -> History:
     lr = options.lr or _RATES.get(options.optimizer, _RATE)
     optimizer = _OPTIMIZERS[options.optimizer](model.parameters(), lr=lr)
     return fit(
@@ -104,10 +99,7 @@ def _train(
 def _report(model: MLP, train: Any, validation: Any, target: Target, history: History) -> None:
     """Print how good the kept weights are on both parts, next to always saying the same."""
     metrics = {"accuracy": _accuracy, "auc": roc_auc}
-    parts = [
-        (evaluate(model, BCEWithLogitsLoss(), *part, metrics=metrics), part[1])
-        for part in (train, validation)
-    ]
+    parts = [(evaluate(model, BCEWithLogitsLoss(), *part, metrics=metrics), part[1]) for part in (train, validation)]
     common = target.labels[int(train[1].mean() >= 0.5)]
     lines = {
         "rows": [f"{len(y):,}" for _, y in parts],

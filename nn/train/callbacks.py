@@ -7,9 +7,9 @@ import os
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from nn.diagnosis import nonfinite_position
 from nn.io import save
-from nn.run import Run
+from nn.train.diagnosis import nonfinite_position
+from nn.train.run import Run
 
 
 class Callback:

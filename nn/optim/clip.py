@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.tensor import Tensor
-from nn.optimizer import check_number
+from nn.optim.optimizer import check_number
 
 
 def clip_grad_norm(

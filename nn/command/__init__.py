@@ -1,0 +1,1 @@
+"""The commands of `python -m nn`, one module each with a `run(options)`."""
