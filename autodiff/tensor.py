@@ -83,7 +83,8 @@ class Tensor(Operators):
     _past: list[tuple[int, Tensor]] | None
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None, dtype: Any = None) -> None:
-        data = strip(data)
+        # A list with tensors inside is left to numpy, which asks each for its array: that loses no gradient unsaid.
+        data = data._data if isinstance(data, Tensor) else data
         if hasattr(data, "__array_function__") and not isinstance(data, np.generic):
             data = data.copy() if dtype is None else data.astype(dtype)
         else:
@@ -170,7 +171,7 @@ class Tensor(Operators):
             self._hooks = {}
         key = tick()
         self._hooks[key] = hook
-        return Hook(self, key)
+        return Hook(self._hooks, key)
 
     def as_of(self, number: int) -> Tensor:
         """Return what this tensor was for the operation with that creation `number`.
@@ -269,15 +270,13 @@ class Tensor(Operators):
 class Hook:
     """A registered hook; ``remove()`` takes it off its tensor."""
 
-    def __init__(self, tensor: Tensor, key: int) -> None:
-        self._tensor: Tensor | None = tensor
+    def __init__(self, hooks: dict[int, Callable[[Any], Any]], key: int) -> None:
+        self._hooks = hooks
         self._key = key
 
     def remove(self) -> None:
         """Stop calling the hook. A second call does nothing."""
-        if self._tensor is not None and self._tensor._hooks:
-            self._tensor._hooks.pop(self._key, None)
-        self._tensor = None
+        self._hooks.pop(self._key, None)
 
 
 def as_tensor(x: Any) -> Tensor:
@@ -286,7 +285,7 @@ def as_tensor(x: Any) -> Tensor:
         return x
     tensor = Tensor.__new__(Tensor)
     shares = hasattr(x, "__array_function__") and not isinstance(x, np.generic)
-    _make_leaf(tensor, x if shares else np.asarray(strip(x)), False, None)
+    _make_leaf(tensor, x if shares else np.asarray(x), False, None)
     return tensor
 
 
