@@ -1,6 +1,8 @@
 """A small reverse-mode tensor autograd over numpy arrays."""
 
-from autodiff import assignment, draw, engine, ops
+from autodiff import assignment, check, draw, engine, ops
+from autodiff.anomaly import AnomalyError, detect_anomaly
+from autodiff.check import GradientError, OpError, check_op, gradcheck
 from autodiff.op import Op, op
 from autodiff.ops.activations import (
     elu,
@@ -14,30 +16,60 @@ from autodiff.ops.activations import (
     softmax,
     softplus,
 )
+from autodiff.sources import Source, record_sources
 from autodiff.state import enable_grad, is_grad_enabled, no_grad, scope
 from autodiff.tensor import Tensor, as_tensor
+from autodiff.transforms import (
+    checkpoint,
+    grad,
+    hessian,
+    hvp,
+    jacobian,
+    jvp,
+    stop_gradient,
+    value_and_grad,
+    vjp,
+)
 
 __all__ = [
+    "AnomalyError",
+    "GradientError",
     "Op",
+    "OpError",
+    "Source",
     "Tensor",
     "as_tensor",
     "assignment",
+    "check",
+    "check_op",
+    "checkpoint",
+    "detect_anomaly",
     "draw",
     "elu",
     "enable_grad",
     "engine",
     "gelu",
+    "grad",
+    "gradcheck",
+    "hessian",
+    "hvp",
     "is_grad_enabled",
+    "jacobian",
+    "jvp",
     "leaky_relu",
     "log_softmax",
     "logsumexp",
     "no_grad",
     "op",
     "ops",
+    "record_sources",
     "relu",
     "scope",
     "sigmoid",
     "silu",
     "softmax",
     "softplus",
+    "stop_gradient",
+    "value_and_grad",
+    "vjp",
 ]

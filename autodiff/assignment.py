@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.op import apply, as_operand, handlers, registry, strip, tick
+from autodiff.changes import tick
+from autodiff.op import apply, as_operand, handlers, registry, strip
+from autodiff.operators import settled
 from autodiff.state import grad_mode
 from autodiff.tensor import Tensor, brief
 
@@ -25,7 +27,7 @@ def _augmented(ufunc: np.ufunc, sign: str) -> Callable[[Tensor, Any], Tensor]:
         if recording and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
             return handlers[ufunc](self, other)  # type: ignore[no-any-return]
         ufunc(self._data, strip(other), out=self._data)
-        self.changed = tick()
+        _stamp(self)
         return self
 
     return method
@@ -33,7 +35,7 @@ def _augmented(ufunc: np.ufunc, sign: str) -> Callable[[Tensor, Any], Tensor]:
 
 def _assign(self: Tensor, index: Any, value: Any) -> None:
     """Do ``x[index] = value``: in place where no gradient is at stake, else `x` becomes the updated tensor."""
-    index = strip(index)
+    index = settled(index)
     recording = grad_mode.get()
     if recording and self.requires_grad and self.op is None:
         raise RuntimeError(
@@ -43,7 +45,7 @@ def _assign(self: Tensor, index: Any, value: Any) -> None:
     value = as_operand(value)
     if not recording or not (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
         self._data[index] = strip(value)
-        self.changed = tick()
+        _stamp(self)
         return
     old: Tensor = Tensor.__new__(Tensor)
     for slot in Tensor.__slots__:
@@ -54,9 +56,21 @@ def _assign(self: Tensor, index: Any, value: Any) -> None:
     new = apply(registry["setitem"], (old, value), {"index": index})
     _repoint(value, self, old)
     self._data, self.requires_grad, self.op, self.inputs = new._data, True, new.op, new.inputs
-    self.params, self.scope, self._hooks = new.params, new.scope, None
+    self.params, self.scope, self.source, self._hooks = new.params, new.scope, new.source, None
     self._past = [*(self._past or ()), (new.number, old)]
     self.number = self.changed = new.number
+
+
+def _stamp(x: Tensor) -> None:
+    """Date a change in place, on `x` and on every tensor that `x` is a view of."""
+    now = tick()
+    stack = [x]
+    while stack:
+        view = stack.pop()
+        view.changed = now
+        for operand in view.inputs or ():
+            if isinstance(operand, Tensor) and np.may_share_memory(view._data, operand._data):
+                stack.append(operand)
 
 
 def _repoint(value: Any, x: Tensor, old: Tensor) -> None:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.changes import observe
 from autodiff.op import Op, registry, strip, unbroadcast
+from autodiff.state import watchers, watching
 from autodiff.tensor import Tensor
 
 _by_number = attrgetter("number")
@@ -125,6 +127,10 @@ def _seed(root: Tensor, gradient: Any) -> Any:
 
 def _collect(root: Tensor) -> tuple[list[Tensor], bool]:
     """Return the op results below `root` by rising creation number, and whether an operand has changed since."""
+    if root._print is not None:
+        observe(root)
+    if root.changed > root.number and root.op is not None:
+        root = root.as_of(root.number)
     seen = {root}
     order = [root]
     changed = False
@@ -136,6 +142,8 @@ def _collect(root: Tensor) -> tuple[list[Tensor], bool]:
             )
         for x in node.inputs:
             if isinstance(x, Tensor):
+                if x._print is not None:
+                    observe(x)
                 if x.changed > node.number:
                     changed = True
                     x = x.as_of(node.number)
@@ -159,6 +167,7 @@ def _pull(
     order, changed = _collect(root)
     path = None if wanted is None else _leading_to(wanted, order)
     grads: dict[Tensor, Any] = {root: seed}
+    looking = watchers.get() if watching else ()
     kept: dict[Tensor, Any] = {}
     while order:
         node = order.pop()
@@ -185,6 +194,9 @@ def _pull(
             data = x._data
             if gx.shape != data.shape or gx.dtype != data.dtype:
                 gx = _fit(gx, x, op)
+            if looking:
+                for watcher in looking:
+                    watcher.pulled(node, x, g, gx)
             if x in grads:
                 grads[x] = grads[x] + gx
             elif x.op is None and not create_graph:

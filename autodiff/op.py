@@ -9,13 +9,13 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable, Sequence
 from functools import cached_property, partial
-from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff.changes import LENT, lend, observe, tick
 from autodiff.sample import Sample, as_sample
-from autodiff.state import grad_mode, scope_path
+from autodiff.state import grad_mode, scope_path, watchers, watching
 
 if TYPE_CHECKING:
     from autodiff.tensor import Tensor
@@ -28,11 +28,8 @@ Rule = Callable[..., Any]
 
 #: Every op by name.
 registry: dict[str, Op] = {}
-#: What to call in place of a numpy function when one of its arguments is a Tensor.
-handlers: dict[Callable[..., Any], Callable[..., Any]] = {}
-
-#: Creation numbers, and the stamps of in-place changes: one clock for both, so that they compare.
-tick = count(1).__next__
+#: What to call in place of a numpy function, or a ufunc's method as a pair, when an argument is a Tensor.
+handlers: dict[Any, Callable[..., Any]] = {}
 
 
 class Op:
@@ -132,18 +129,10 @@ class Op:
         for key, value in {**extra, **params}.items():
             if value is np._NoValue or (key not in known and _is_idle(key, value)):
                 continue
-            if key == "out":
-                raise TypeError(
-                    f"{self.name}(..., out=...) would write the result where no gradient can follow; "
-                    f"write `x = {self.name}(...)` instead, or pass `.data` when no gradient is wanted"
-                )
             if key not in known and key not in names and key not in _IDLE:
                 raise TypeError(f"{self.name} has no argument {key!r}; it has {', '.join(names)}")
             if key not in known:
-                raise NotImplementedError(
-                    f"{self.name} on a Tensor does not take {key}={value!r}"
-                    + ("; write `.astype(dtype)` on the result instead" if key == "dtype" else "")
-                )
+                refuse(self.name, **{key: value})
             bound[key] = value
         return operands, bound
 
@@ -160,8 +149,30 @@ _IDLE: dict[str, tuple[Any, ...]] = {
 }
 
 
+#: What to write instead of an argument that is refused.
+_CURES = {
+    "dtype": "write `.astype(dtype)` on the result instead",
+    "where": "write `np.where(mask, {name}(...), other)` instead",
+}
+
+
 def _is_idle(key: str, value: Any) -> bool:
     return any(value is idle or (isinstance(value, str) and value == idle) for idle in _IDLE.get(key, ()))
+
+
+def refuse(name: str, /, **arguments: Any) -> None:
+    """Raise for those of numpy's `arguments` that ask for something; for functions that can only ignore them."""
+    for key, value in arguments.items():
+        if value is np._NoValue or _is_idle(key, value):
+            continue
+        if key == "out":
+            raise TypeError(
+                f"{name}(..., out=...) would write the result where no gradient can follow; "
+                f"write `x = {name}(...)` instead, or pass `.data` when no gradient is wanted"
+            )
+        cure = f"; {_CURES[key].format(name=name)}" if key in _CURES else ""
+        shown = f"<array of shape {value.shape}>" if hasattr(value, "shape") else repr(value)
+        raise NotImplementedError(f"{name} on a Tensor does not take {key}={shown}{cure}")
 
 
 def op(
@@ -266,6 +277,8 @@ def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
     for x in inputs:
         if isinstance(x, Tensor):
             found = True
+            if x._print is not None:
+                observe(x)
             arrays.append(x._data)
             if x.requires_grad:
                 record = True
@@ -280,7 +293,7 @@ def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
         data = np.asarray(data)
     result = new(Tensor)
     result._data = data
-    result.grad = result.name = result._hooks = result._past = None
+    result.grad = result.name = result.source = result._hooks = result._past = result._print = None
     result.number = tick()
     result.changed = 0
     if record and grad_mode.get():
@@ -294,7 +307,20 @@ def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
         result.op = None
         result.inputs = result.scope = ()
         result.params = _NO_PARAMS
+        if getattr(data, "base", None) is not None:
+            _watch_view(result, inputs if record else ())
+    if watching:
+        for watcher in watchers.get():
+            watcher.made(result, op, inputs)
     return result
+
+
+def _watch_view(result: Tensor, operands: tuple[Any, ...]) -> None:
+    """Watch an unrecorded result that may be a view: it changes with its `operands`, and they with it."""
+    result._print = LENT
+    for x in operands:
+        if isinstance(x, Tensor):
+            lend(x)
 
 
 _NO_PARAMS: dict[str, Any] = {}

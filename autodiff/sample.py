@@ -78,6 +78,17 @@ def unit(*shape: int) -> Draw:
     return Draw(shape, _spread(0.05, 0.95))
 
 
+def regular(*shape: int) -> Draw:
+    """Matrices close to a diagonal of 1, 2, 3, …: invertible, positive definite, all eigenvalues far apart."""
+
+    def values(rng: np.random.Generator, size: int) -> Any:
+        diagonal = np.zeros(shape[-2:])
+        np.fill_diagonal(diagonal, 1 + np.arange(min(shape[-2:])))
+        return rng.uniform(-0.25, 0.25, shape) + diagonal
+
+    return Draw(shape, values)
+
+
 def boolean(*shape: int) -> Draw:
     """Truth values, for conditions."""
     return Draw(shape, lambda rng, size: rng.random(size) < 0.5, real=False)

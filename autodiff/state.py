@@ -8,13 +8,26 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 # Context variables rather than globals: each thread and each asyncio task sees its own.
 grad_mode: ContextVar[bool] = ContextVar("autodiff.grad_mode", default=True)
 scope_path: ContextVar[tuple[str, ...]] = ContextVar("autodiff.scope_path", default=())
+watchers: ContextVar[tuple[Watcher, ...]] = ContextVar("autodiff.watchers", default=())
+#: One entry for each watcher that is on, in any thread: while there is none, operations do not even look for theirs.
+watching: list[Watcher] = []
+
+
+class Watcher(Protocol):
+    """What is told of every operation and every derivative that is computed."""
+
+    def made(self, result: Any, op: Any, inputs: tuple[Any, ...]) -> None:
+        """`op` gave the Tensor `result`."""
+
+    def pulled(self, node: Any, x: Any, g: Any, gx: Any) -> None:
+        """The rule of the Tensor `node` made of its gradient `g` the gradient `gx` by its operand `x`."""
 
 
 class _GradMode:
@@ -87,3 +100,15 @@ def scope(name: str) -> Iterator[None]:
         yield
     finally:
         scope_path.reset(token)
+
+
+@contextmanager
+def watch(watcher: Watcher) -> Iterator[None]:
+    """Tell `watcher` of all that this thread or asyncio task computes inside."""
+    token = watchers.set((*watchers.get(), watcher))
+    watching.append(watcher)
+    try:
+        yield
+    finally:
+        watching.remove(watcher)
+        watchers.reset(token)

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 
 import autodiff.op as op_module
-from autodiff.op import Op, handlers, strip, tick
+from autodiff.changes import LENT, lend, tick
+from autodiff.op import Op, handlers, strip
 from autodiff.operators import Operators
 from autodiff.state import grad_mode
 
 if TYPE_CHECKING:
     from autodiff.draw.graph import Graph
+    from autodiff.sources import Source
 
 
 class Tensor(Operators):
@@ -44,6 +46,8 @@ class Tensor(Operators):
         Creation number: an operand's is smaller than its result's.
     scope : tuple of str
         The layers that were running, outermost first.
+    source : Source or None
+        The line of code that computed it, under `record_sources`.
 
     Raises
     ------
@@ -56,6 +60,7 @@ class Tensor(Operators):
         "_data",
         "_hooks",
         "_past",
+        "_print",
         "changed",
         "grad",
         "inputs",
@@ -65,6 +70,7 @@ class Tensor(Operators):
         "params",
         "requires_grad",
         "scope",
+        "source",
     )
 
     _data: Any
@@ -78,9 +84,12 @@ class Tensor(Operators):
     #: When the data was last changed in place, on the clock of the creation numbers; 0 for never.
     changed: int
     scope: tuple[str, ...]
+    source: Source | None
     _hooks: dict[int, Callable[[Any], Any]] | None
     #: What this tensor was before each `x[i] = v`: (until when, the old tensor).
     _past: list[tuple[int, Tensor]] | None
+    #: What the data looked like when somebody outside could last be seen to leave it alone; see changes.py.
+    _print: int | None
 
     def __init__(self, data: Any, requires_grad: bool = False, name: str | None = None, dtype: Any = None) -> None:
         # A list with tensors inside is left to numpy, which asks each for its array: that loses no gradient unsaid.
@@ -102,7 +111,7 @@ class Tensor(Operators):
     @property
     def data(self) -> Any:
         """The array itself, outside the graph. Assigning it marks the tensor as changed."""
-        return self._data
+        return lend(self)
 
     @data.setter
     def data(self, value: Any) -> None:
@@ -116,6 +125,7 @@ class Tensor(Operators):
         if value.dtype != self._data.dtype:
             value = value.astype(self._data.dtype)
         self._data = value
+        self._print = LENT
         self.changed = tick()
 
     @property
@@ -147,7 +157,7 @@ class Tensor(Operators):
 
     def detach(self) -> Tensor:
         """Return a leaf without gradient that shares this tensor's memory."""
-        return as_tensor(self._data)
+        return as_tensor(lend(self))
 
     def zero_grad(self) -> None:
         """Forget the gradient: ``.grad`` becomes `None`."""
@@ -204,7 +214,7 @@ class Tensor(Operators):
         if method != "__call__":
             function = getattr(ufunc, method)
             # `ufunc.reduce` is a new bound method each time: its handler stands under the pair.
-            handler = handlers.get((ufunc, method))  # type: ignore[call-overload]
+            handler = handlers.get((ufunc, method))
         else:
             handler = handlers.get(ufunc)
         if handler is None:
@@ -227,7 +237,17 @@ class Tensor(Operators):
                 f"turning {brief(self)} into a plain array would lose its gradient; write `t.data` for the "
                 "array, `t.detach()` for a tensor without history, or np.stack([...]) to join tensors"
             )
-        return np.array(self._data, dtype=dtype, copy=copy)
+        return np.array(lend(self), dtype=dtype, copy=copy)
+
+    @property
+    def _mask(self) -> Any:
+        # numpy.ma takes `_data` and `_mask` of whatever it meets: without this it would compute with the array alone.
+        if self.requires_grad and grad_mode.get():
+            raise TypeError(
+                f"a masked array would lose the gradient of {brief(self)}; compute with np.where(mask, other, t) "
+                "instead, or with `t.data` when no gradient is wanted"
+            )
+        raise AttributeError("a Tensor has no _mask")
 
     def __repr__(self) -> str:
         if isinstance(self._data, np.ndarray):
@@ -286,6 +306,7 @@ def as_tensor(x: Any) -> Tensor:
     tensor = Tensor.__new__(Tensor)
     shares = hasattr(x, "__array_function__") and not isinstance(x, np.generic)
     _make_leaf(tensor, x if shares else np.asarray(x), False, None)
+    tensor._print = LENT if shares else None
     return tensor
 
 
@@ -296,7 +317,7 @@ def _make_leaf(tensor: Tensor, data: Any, requires_grad: bool, name: str | None)
             "derivatives; convert first, for example Tensor(x, requires_grad=True, dtype=float)"
         )
     tensor._data = data
-    tensor.grad = tensor.op = tensor._hooks = tensor._past = None
+    tensor.grad = tensor.op = tensor.source = tensor._hooks = tensor._past = tensor._print = None
     tensor.requires_grad = bool(requires_grad)
     tensor.name = name
     tensor.inputs = tensor.scope = ()

@@ -11,7 +11,7 @@ from typing import Any, Self, overload
 import numpy as np
 
 from autodiff.op import strip
-from autodiff.ops.linalg import linear
+from autodiff.ops.linalg.matmul import linear
 from nn.activations import Identity, as_module, name_of
 from nn.init import Initialiser, Seed, fitting, xavier_uniform
 from nn.module import Module, Parameter

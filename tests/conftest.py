@@ -14,7 +14,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # before anybody imports matplotlib
 
 import nn  # noqa: F401  (its losses are ops: importing it late would look like a test declaring them)
 from autodiff.op import handlers, registry
-from autodiff.state import current_scope, is_grad_enabled
+from autodiff.state import current_scope, is_grad_enabled, watchers, watching
 
 # pytest's own, and what scikit-learn and PyTorch set when they are first imported.
 _NOT_OURS = ("PYTEST_", "KMP_", "TORCHINDUCTOR_")
@@ -26,6 +26,7 @@ def global_state() -> dict[str, Any]:
     return {
         "grad mode": is_grad_enabled(),
         "scope": current_scope(),
+        "watchers": (watchers.get(), list(watching)),
         "np.geterr": np.geterr(),
         "np.get_printoptions": np.get_printoptions(),
         "np.random's global state": (kind, keys.tobytes(), *rest),

@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from autodiff.op import tick
+from autodiff.changes import tick
 from autodiff.tensor import Tensor
 from nn.module import Module, Parameter
 
@@ -101,7 +101,7 @@ class Optimizer:
                 grad = param.grad
                 if grad is None:
                     continue
-                data = param.data
+                data = param._data
                 if grad.shape != data.shape:
                     raise ValueError(f"{_describe(param)} has shape {data.shape}, but its .grad has shape {grad.shape}")
                 if slot.scratch is None:

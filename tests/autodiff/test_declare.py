@@ -17,16 +17,16 @@ pytestmark = pytest.mark.usefixtures("own_ops")
 
 def test_a_numpy_function_becomes_differentiable() -> None:
     x = Tensor([1.0, 8.0], requires_grad=True)
-    with pytest.raises(NotImplementedError, match=r"np\.cbrt.*autodiff\.op"):
-        np.cbrt(x)
-    cbrt = op(np.cbrt, lambda g, y, x: g / (3 * y * y), symbol="∛", formula="1/(3∛x²)", samples=[positive(2, 3)])
-    y = np.cbrt(x)
-    assert y.op is cbrt is registry["cbrt"]
-    y.sum().backward()
-    np.testing.assert_allclose(x.grad, [1 / 3, 1 / 12])
-    check_gradient(np.cbrt, np.array([0.4, 2.5]), rng=np.random.default_rng(0))
-    assert (cbrt.name, cbrt.symbol, cbrt.formula) == ("cbrt", "∛", ("1/(3∛x²)",))
-    assert cbrt.samples[0].draw(np.random.default_rng(0))[0].shape == (2, 3)
+    with pytest.raises(NotImplementedError, match=r"np\.nextafter.*autodiff\.op"):
+        np.nextafter(x, 9.0)
+    after = op(np.nextafter, lambda g, y, x, to: g, None, symbol="⁺", formula="1", samples=[(positive(3), 9.0)])
+    y = np.nextafter(x, 9.0)
+    assert y.op is after is registry["nextafter"]
+    (y * y).sum().backward()
+    np.testing.assert_allclose(x.grad, [2, 16])
+    check_gradient(lambda x: np.nextafter(x, 9.0), np.array([0.4, 7.5]), rng=np.random.default_rng(0))
+    assert (after.name, after.symbol, after.formula) == ("nextafter", "⁺", ("1",))
+    assert after.samples[0].draw(np.random.default_rng(0))[0].shape == (3,)
 
 
 def test_an_op_with_two_operands_and_a_parameter() -> None:

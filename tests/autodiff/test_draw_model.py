@@ -8,7 +8,7 @@ import pytest
 from autodiff.draw.model import Model, OpNode, TensorNode, build
 from autodiff.draw.snapshot import lines, number, take
 from autodiff.ops.activations import sigmoid
-from autodiff.ops.linalg import linear
+from autodiff.ops.linalg.matmul import linear
 from autodiff.state import scope
 from autodiff.tensor import Tensor
 

@@ -17,7 +17,7 @@ from autodiff.draw.markup import plain
 from autodiff.draw.model import OpNode
 from autodiff.op import Op, registry
 from autodiff.ops.activations import sigmoid
-from autodiff.ops.linalg import linear
+from autodiff.ops.linalg.matmul import linear
 from autodiff.state import scope
 from autodiff.tensor import Tensor
 

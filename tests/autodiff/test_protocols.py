@@ -152,13 +152,8 @@ def test_making_an_array_of_tensors_is_refused(t: Tensor) -> None:
 @pytest.mark.parametrize(
     ("call", "name"),
     [
-        (lambda t: np.fft.fft(t), "np.fft.fft"),
-        (lambda t: np.linalg.eig(t @ t.T), "np.linalg.eig"),
-        (lambda t: np.add.at(t, [0], 1.0), "np.add.at"),
-        (lambda t: np.frexp(t), "np.frexp"),
+        (lambda t: np.nextafter(t, 1.0), "np.nextafter"),
         (lambda t: np.subtract.reduce(t), "np.subtract.reduce"),
-        (lambda t: np.interp(t, [0, 1], [0, 1]), "np.interp"),
-        (lambda t: np.unwrap(t), "np.unwrap"),
     ],
 )
 def test_a_function_without_derivative_is_named(t: Tensor, call: Any, name: str) -> None:
@@ -172,8 +167,6 @@ def test_a_function_without_derivative_is_named(t: Tensor, call: Any, name: str)
 @pytest.mark.parametrize(
     ("call", "argument"),
     [
-        (lambda t: np.sum(t, dtype=np.float32), "dtype"),
-        (lambda t: np.mean(t, dtype=np.float32), "dtype"),
         (lambda t: np.exp(t, dtype=np.float32), "dtype"),
         (lambda t: np.concatenate([t, t], dtype=np.float32), "dtype"),
     ],

@@ -1,4 +1,4 @@
-"""Products: matmul and dot for every combination of ranks, and the affine map of a layer."""
+"""Matrix products: matmul and dot for every combination of ranks, its kin, and the affine map of a layer."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.op import op
+from autodiff.op import Op, implements, op
+from autodiff.ops.operands import as_array, mT
 from autodiff.sample import real
-
-
-def _t(x: Any) -> Any:
-    return np.swapaxes(x, -1, -2)
 
 
 def _column(v: Any) -> Any:
     return np.expand_dims(v, -1)
+
+
+def _row(v: Any) -> Any:
+    return np.expand_dims(v, -2)
 
 
 def _rows(x: Any) -> Any:
@@ -29,18 +30,18 @@ def _matmul_by_a(g: Any, y: Any, a: Any, b: Any) -> Any:
         return g * b if a.ndim == 1 else _column(g) * b
     if a.ndim == 1:
         return np.squeeze(b @ _column(g), -1)
-    return g @ _t(b)
+    return g @ mT(b)
 
 
 def _matmul_by_b(g: Any, y: Any, a: Any, b: Any) -> Any:
     if a.ndim == 1:
-        return g * a if b.ndim == 1 else _column(a) * np.expand_dims(g, -2)
+        return g * a if b.ndim == 1 else _column(a) * _row(g)
     if b.ndim == 1:
-        return np.squeeze(_t(a) @ _column(g), -1)
+        return np.squeeze(mT(a) @ _column(g), -1)
     if b.ndim == 2 and a.ndim > 2:
         # One product over all batches at once, instead of one per batch and a sum.
         return _rows(a).T @ _rows(g)
-    return _t(a) @ g
+    return mT(a) @ g
 
 
 matmul = op(
@@ -61,6 +62,69 @@ matmul = op(
         (real(2, 2, 3), real(3)),
     ],
 )
+vecdot = op(
+    np.vecdot,
+    lambda g, y, a, b: _column(g) * b,
+    lambda g, y, a, b: _column(g) * a,
+    symbol="·",
+    formula=("g·b", "g·a"),
+    samples=[(real(2, 3), real(3)), (real(3), real(3)), (real(2, 1, 3), real(3, 3))],
+)
+
+
+def _along(product: Op, function: Any, rank: int | None) -> None:
+    """Give a product numpy's keywords ``axes=`` and, where it reduces one axis of each operand, ``axis=``.
+
+    `rank` is how many axes of the operands make up one element of the result; `None`: it depends on them.
+    """
+
+    def call(*operands: Any, axes: Any = None, axis: int | None = None, keepdims: bool = False, **options: Any) -> Any:
+        if rank == 0 and axis is not None:
+            axes = [axis, axis]
+        elif axis is not None or (keepdims and rank != 0):
+            raise TypeError(f"{product.name} takes axes=, neither axis= nor keepdims=: its operands differ in rank")
+        if axes is None and not keepdims:
+            return product(*operands, **options)
+        operands = tuple(as_array(x) for x in operands)
+        lists = [entry if isinstance(entry, tuple) else (entry,) for entry in axes or [-1, -1]]
+        result = product(*map(_to_end, operands, lists), **options)
+        width = len(lists[0]) + len(lists[1]) - 2 if rank is None else rank
+        if keepdims:
+            return np.expand_dims(result, (lists[2:] or lists)[0][0])
+        target = lists[2] if len(lists) > 2 else ()
+        if len(target) != width:
+            raise ValueError(f"{product.name}: axes= gives {len(target)} axes of the result, which has {width}")
+        return np.moveaxis(result, tuple(range(-width, 0)), target) if width else result
+
+    implements(function)(call)
+
+
+def _to_end(x: Any, axes: tuple[int, ...]) -> Any:
+    return np.moveaxis(x, axes, tuple(range(-len(axes), 0)))
+
+
+_along(matmul, np.matmul, None)
+_along(vecdot, np.vecdot, 0)
+
+if hasattr(np, "matvec"):  # numpy 2.2
+    matvec = op(
+        np.matvec,
+        lambda g, y, a, v: _column(g) * _row(v),
+        lambda g, y, a, v: np.vecmat(g, a),
+        symbol="@",
+        formula=("g·vᵀ", "Aᵀ·g"),
+        samples=[(real(2, 3), real(3)), (real(2, 2, 3), real(3)), (real(2, 3), real(4, 3))],
+    )
+    vecmat = op(
+        np.vecmat,
+        lambda g, y, v, a: np.matvec(a, g),
+        lambda g, y, v, a: _column(v) * _row(g),
+        symbol="@",
+        formula=("A·g", "v·gᵀ"),
+        samples=[(real(2), real(2, 3)), (real(2), real(2, 2, 3)), (real(4, 2), real(2, 3))],
+    )
+    _along(matvec, np.matvec, 1)
+    _along(vecmat, np.vecmat, 1)
 
 
 def _dot_by_a(g: Any, y: Any, a: Any, b: Any) -> Any:

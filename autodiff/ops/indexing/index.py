@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from autodiff.op import Op, op
+from autodiff.op import Op, op, strip
 from autodiff.sample import real, sample
 
 
@@ -57,22 +58,29 @@ scatter: Op = op(
 
 
 def _setitem(x: Any, value: Any, index: Any) -> Any:
+    refuse_rounding(x.dtype)
     out = x.copy()
     out[index] = value
     return out
 
 
 def _kept(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
-    return np.where(_setitem(np.ones(x.shape, dtype=bool), False, index), g, 0)
+    untouched = np.ones(x.shape, dtype=bool)
+    untouched[index] = False
+    return np.where(untouched, g, 0)
 
 
 def _written(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
     """The gradient of what was written; where an index names an element twice only the last write counts."""
-    if not _repeats(index):
-        return g[index]
-    order = np.arange(1, np.prod(y[index].shape, dtype=int) + 1).reshape(y[index].shape)
-    last = _setitem(np.zeros(y.shape, dtype=int), order, index)[index] == order
-    return np.where(last, g[index], 0)
+    g = g[index]
+    if _repeats(index):
+        order = np.arange(1, g.size + 1).reshape(g.shape)
+        last = np.zeros(x.shape, dtype=int)
+        last[index] = order
+        g = np.where(last[index] == order, g, 0)
+    # Assignment lets a value have more axes than the place, if their length is 1.
+    extra = np.ndim(value) - g.ndim
+    return np.reshape(g, (1,) * extra + g.shape) if extra > 0 else g
 
 
 setitem = op(
@@ -86,5 +94,21 @@ setitem = op(
         sample(real(4, 3), real(3), index=1),
         sample(real(4, 3), real(), index=(slice(0, 2), 0)),
         sample(real(4), real(3), index=np.array([0, 2, 0])),
+        sample(real(4, 3), real(1, 1, 3), index=2),
     ],
 )
+
+
+def pick(function: Callable[..., Any], x: Any, *args: Any, **options: Any) -> Any:
+    """Select elements of `x` as numpy's `function` does, by letting it select among their positions."""
+    positions = np.arange(x.size).reshape(x.shape)
+    return np.ravel(x)[function(positions, *strip(args), **strip(options))]
+
+
+def refuse_rounding(dtype: Any, *values: Any) -> None:
+    """Raise a TypeError where values with a gradient would be written among integers, and rounded."""
+    if dtype.kind not in "fc" and (not values or any(getattr(x, "requires_grad", False) for x in values)):
+        raise TypeError(
+            f"a tensor that requires a gradient was to be written among elements of dtype {dtype}, which would round "
+            "it: convert those first, `x = x.astype(float)`"
+        )

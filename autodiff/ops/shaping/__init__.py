@@ -1,0 +1,21 @@
+"""Ops that move elements without changing them: shapes, joining, splitting, padding."""
+
+from autodiff.ops.shaping import (
+    diagonals,
+    editing,
+    joining,
+    padding,
+    rearranging,
+    shapes,
+    splitting,
+)
+
+__all__ = [
+    "diagonals",
+    "editing",
+    "joining",
+    "padding",
+    "rearranging",
+    "shapes",
+    "splitting",
+]
