@@ -187,7 +187,8 @@ def _pull(
         if not create_graph:
             y = node._data
             operands = [x._data if isinstance(x, Tensor) else x for x in inputs]
-        for x, rule in zip(inputs, op.rules_of(inputs), strict=True):
+        rules = op.rules_of(inputs) if op.variadic else op.rules
+        for x, rule in zip(inputs, rules):  # noqa: B905 - there is a rule per operand, and this is the hot loop
             if not isinstance(x, Tensor) or not x.requires_grad or rule is None or not (path is None or x in path):
                 continue
             gx = rule(g, y, *operands, **node.params)

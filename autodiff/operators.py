@@ -171,11 +171,12 @@ class Operators:
         return self._data.__index__()  # type: ignore[no-any-return]
 
     def __format__(self, spec: str) -> str:
-        return format(self._data.item() if self._data.size == 1 else self._data, spec) if spec else repr(self)
+        return format(self.item() if self._data.size == 1 else self._data, spec) if spec else repr(self)
 
     def item(self, *index: Any) -> Any:
         """Return one element as a Python number."""
-        return self._data.item(*index)
+        data = self._data if hasattr(self._data, "item") else np.asarray(self._data)  # Dask's arrays have none
+        return data.item(*index)
 
     def tolist(self) -> Any:
         """Return the data as nested Python lists."""
@@ -272,7 +273,7 @@ def _read_out(tensor: Any) -> Any:
     """Return the only element as a Python number; raise where whoever asks would lose the gradient unsaid."""
     if tensor.requires_grad and grad_mode.get():
         _refuse_loss(tensor, sys._getframe(2))
-    return tensor._data.item() if tensor._data.size == 1 else tensor._data
+    return tensor.item() if tensor._data.size == 1 else tensor._data
 
 
 #: What an instruction does with a number: assign it (``["="]``) or call with it what these names lead to.

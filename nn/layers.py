@@ -10,7 +10,7 @@ from typing import Any, Self, overload
 
 import numpy as np
 
-from autodiff.op import strip
+from autodiff.op import apply, strip
 from autodiff.ops.linalg.matmul import linear
 from nn.activations import Identity, as_module, name_of
 from nn.init import Initialiser, Seed, fitting, xavier_uniform
@@ -57,7 +57,7 @@ class Linear(Module):
     def forward(self, x: Any) -> Any:
         """Map ``(..., in_features)`` to ``(..., out_features)``; ValueError for another width."""
         try:
-            return linear(x, self.weight, self.bias)
+            return apply(linear, (x, self.weight, self.bias), {})
         except (AttributeError, ValueError) as error:  # looked at afterwards: a check before would cost every call
             shape = np.shape(strip(x))
             if shape[-1:] == (self.in_features,):

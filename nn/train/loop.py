@@ -6,10 +6,12 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from typing import Any, Literal
 
 import numpy as np
 
+from autodiff.anomaly import detect_anomaly
 from autodiff.state import enable_grad, no_grad
 from autodiff.tensor import Tensor
 from nn.io import load
@@ -48,6 +50,7 @@ def fit(
     seed: int | None = None,
     progress: bool | Literal["auto"] = "auto",
     resume: str | os.PathLike[str] | None = None,
+    anomaly: bool = False,
 ) -> History:
     """Train `model` and return the history. The model is left in evaluation mode.
 
@@ -85,6 +88,9 @@ def fit(
         "auto": a live bar on a terminal, else about ten plain lines. True: the bar. False: nothing.
     resume : path, optional
         A file that `Checkpoint` wrote. The run goes on after its last epoch, bit for bit as if it had not ended.
+    anomaly : bool
+        Train under `autodiff.detect_anomaly`: slower, but the first operation whose value or derivative is NaN or
+        infinite stops the run with an `AnomalyError` that names the line of code which called it.
 
     Raises
     ------
@@ -124,7 +130,7 @@ def fit(
     clip = _clipping(optimizer, clip_norm, clip_value)
     begun: list[Callback] = []
     # Overflows show as a loss that is not finite, and that is reported with its cause.
-    with np.errstate(all="ignore"):
+    with np.errstate(all="ignore"), detect_anomaly() if anomaly else nullcontext():
         try:
             for callback in ordered:
                 callback.on_train_begin(run)

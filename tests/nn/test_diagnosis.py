@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from autodiff import AnomalyError
 from nn import Linear, MSELoss, Sequential
 from nn.layers import MLP
 from nn.module import Module, Parameter
@@ -107,3 +108,37 @@ class TestDivergence:
         error = self.diverge(Sequential(Linear(3, 8, seed=0), Linear(8, 1, seed=1)), X, y, lr=1e3, epochs=500)
         assert "smaller learning rate than 1000, or clip_norm=1.0" in str(error)
         assert isinstance(error, ArithmeticError)
+
+
+class TestAnomaly:
+    def test_the_line_that_made_it_is_named(self) -> None:
+        model = Sequential(Linear(2, 3, seed=0), Scaled(), Linear(3, 1, seed=1))
+        X = np.full((2, 2), 1e4)
+        with pytest.raises(AnomalyError, match=r"return np\.exp\(self\.scale \* x\)"):
+            quiet(model, MSELoss(), SGD(model.parameters(), lr=1e-9), X, np.zeros((2, 1)), epochs=1, anomaly=True)
+
+    def test_a_derivative_is_caught_before_it_reaches_a_weight(self) -> None:
+        class Root(Module):
+            def __init__(self) -> None:
+                self.weight = Parameter([0.0])
+
+            def forward(self, x: Any) -> Any:
+                return np.sqrt(self.weight * x)
+
+        model = Root()
+        arguments: Any = (MSELoss(), SGD(model.parameters(), lr=0.1), np.ones((2, 1)), np.ones((2, 1)))
+        with pytest.raises(AnomalyError, match="sqrt") as caught:
+            quiet(model, *arguments, epochs=1, anomaly=True)
+        assert caught.value.backward
+        assert model.weight.data.tolist() == [0.0]
+
+    def test_a_healthy_run_is_the_same(self) -> None:
+        X, y = data()
+        losses = []
+        for anomaly in (False, True):
+            model = network()
+            history = quiet(
+                model, MSELoss(), SGD(model.parameters(), lr=0.1), X, y, epochs=3, batch_size=8, seed=0, anomaly=anomaly
+            )
+            losses.append([record["loss"] for record in history])
+        assert losses[0] == losses[1]
