@@ -43,7 +43,7 @@ def lend(tensor: Tensor) -> Any:
 def observe(tensor: Tensor) -> None:
     """Look at a lent array as an operation uses it, or before its derivative is taken."""
     # Given back: nobody holds it any more. Of a view that says nothing, as its memory is its base's.
-    alone = sys.getrefcount(tensor._data) == _ALONE and tensor._data.base is None
+    alone = sys.getrefcount(tensor._data) == _ALONE and getattr(tensor._data, "base", None) is None
     current = None if alone and tensor._print == LENT else _fingerprint(tensor._data)
     if tensor._print not in (current, LENT):
         tensor.changed = tick()

@@ -82,7 +82,9 @@ silu = op(
 
 def _shifted_exp(x: Any, axis: Any) -> tuple[Any, Any]:
     """The maximum m of `x` and exp(x − m), whose sum can neither overflow nor vanish."""
-    m = np.max(x, axis=axis, keepdims=True, initial=-np.inf)
+    # What an empty axis needs, not every array type takes.
+    of_nothing: dict[str, Any] = {} if x.size else {"initial": -np.inf}
+    m = np.max(x, axis=axis, keepdims=True, **of_nothing)
     m = np.where(np.isfinite(m), m, 0)
     # The difference of two huge numbers may overflow to −∞, and exp(−∞) = 0 is then the right answer.
     with np.errstate(over="ignore"):

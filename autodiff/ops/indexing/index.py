@@ -15,7 +15,11 @@ def _repeats(index: Any) -> bool:
     """Say whether an index may name one element twice: only arrays of integers can."""
     parts = index if isinstance(index, tuple) else (index,)
     once = (int, np.integer, slice, type(None), type(Ellipsis))
-    return not all(isinstance(part, once) or np.asarray(part).dtype == np.bool_ for part in parts)
+    return not all(isinstance(part, once) or _dtype(part) == np.bool_ for part in parts)
+
+
+def _dtype(part: Any) -> Any:
+    return part.dtype if hasattr(part, "dtype") else np.asarray(part).dtype
 
 
 def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:

@@ -178,8 +178,8 @@ dot = op(
 def _linear(x: Any, weight: Any, bias: Any = None) -> Any:
     if not x.ndim:
         raise ValueError("linear takes rows of features, shape (..., in); got a single number, shape ()")
-    # `.dot` is the same product, at half the price of `@` for small matrices.
-    product = x.dot(weight.T)
+    # `.dot` is the same product at half the price of `@` for small matrices, but numpy's swallows other arrays whole.
+    product = x.dot(weight.T) if type(x) is type(weight) else x @ weight.T
     return product if bias is None else product + bias
 
 

@@ -14,13 +14,13 @@ from autodiff.sample import real, sample
 
 
 def _reshape(x: Any, shape: Any, order: str = "C") -> Any:
-    return x.reshape(shape, order=order)
+    return x.reshape(shape, order=order) if order != "C" else x.reshape(shape)  # Dask knows no other order
 
 
 def _reshape_rule(g: Any, y: Any, x: Any, shape: Any, order: Any = "C") -> Any:
     if order == "A":  # as the operand lies in memory, which is not how its gradient lies
         order = "F" if strip(x).flags.fnc else "C"
-    return np.reshape(g, x.shape, order=order)
+    return np.reshape(g, x.shape, order=order) if order != "C" else np.reshape(g, x.shape)
 
 
 _reshape_op = op(
@@ -53,9 +53,15 @@ def ravel(a: Any, order: str = "C") -> Any:
 
 # Order of axes
 
+
+def _inverse(axes: Any) -> tuple[int, ...]:
+    """The permutation of axes that undoes `axes`."""
+    return tuple(int(i) for i in np.argsort(np.asarray(axes) % len(axes)))
+
+
 transpose = op(
     np.transpose,
-    lambda g, y, x, axes=None: np.transpose(g, None if axes is None else np.argsort(np.asarray(axes) % x.ndim)),
+    lambda g, y, x, axes=None: np.transpose(g, None if axes is None else _inverse(axes)),
     symbol="ᵀ",
     formula="1",
     samples=[sample(real(2, 3)), sample(real(2, 3, 2), axes=(1, -1, 0))],

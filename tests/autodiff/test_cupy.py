@@ -1,0 +1,117 @@
+"""The generated tests of the operations on a GPU: every sample, forward and back, as CuPy arrays and numpy arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import nn
+from autodiff import Op, Tensor, as_tensor
+from autodiff.sample import Sample
+from tests.autodiff.test_ops import OPS, call, differentiable, draw, pull
+
+cupy = pytest.importorskip("cupy", reason="CuPy is not installed; see docs/numpy.md for how to")
+
+
+def _gpus() -> int:
+    try:
+        return int(cupy.cuda.runtime.getDeviceCount())
+    except cupy.cuda.runtime.CUDARuntimeError:  # raised, rather than 0, where there is no driver
+        return 0
+
+
+if not _gpus():
+    pytest.skip("CuPy is installed, but there is no GPU", allow_module_level=True)
+
+CASES = [(op, sample, i) for op in OPS for i, sample in enumerate(op.samples)]
+#: What CuPy says when it has no such function, argument or type of number; the operation then cannot run on it.
+MISSING = (NotImplementedError, AttributeError, TypeError, IndexError)
+#: Operations that networks are made of, and that may not be missing.
+NEEDED = """
+    absolute add binary_cross_entropy binary_cross_entropy_with_logits broadcast_to clip concatenate cos divide exp
+    expand_dims getitem linear log log1p log_softmax matmul max maximum mean min minimum mse_loss multiply negative
+    power relu reshape sigmoid sin softmax softplus sqrt square squeeze stack subtract sum swapaxes tanh transpose
+    where
+"""
+
+
+def on_gpu(x: Any) -> Any:
+    return cupy.asarray(x) if isinstance(x, np.ndarray) else x
+
+
+def on_host(x: Any) -> Any:
+    """The array on the host. A copy that is asked for: CuPy refuses to make one unasked."""
+    assert isinstance(x, cupy.ndarray), f"expected an array on the GPU, got {type(x)}"
+    return cupy.asnumpy(x)
+
+
+@pytest.mark.parametrize(("op", "sample"), [case[:2] for case in CASES], ids=[f"{op.name}-{i}" for op, _, i in CASES])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_an_operation_gives_on_the_gpu_what_it_gives_on_the_host(op: Op, sample: Sample, dtype: Any) -> None:
+    host = draw(op, sample)
+    where = differentiable(op, host)
+    host = [x.astype(dtype) if i in where else x for i, x in enumerate(host)]
+    expected, slopes = pull(op, host, sample.params)
+    operands = [on_gpu(x) for x in host]
+    for i in where:
+        operands[i] = as_tensor(operands[i])
+        operands[i].requires_grad = True
+    seed = np.linspace(1, 2, expected.size).reshape(expected.shape).astype(expected.dtype)
+    params = {key: on_gpu(value) for key, value in sample.params.items()}
+    try:
+        y = call(op, operands, params)
+        y.backward(cupy.asarray(seed))
+    except MISSING as error:
+        if op.name in NEEDED.split():
+            raise
+        pytest.skip(f"CuPy cannot: {error}")
+    # The GPU's elementary functions are right to a few units in the last place, not to half a unit.
+    tolerance = 64 * np.finfo(dtype).eps
+    for got, wanted in [(y.data, expected), *zip([operands[i].grad for i in where], slopes, strict=True)]:
+        assert (got.dtype, got.shape) == (wanted.dtype, wanted.shape)
+        np.testing.assert_allclose(on_host(got), wanted, rtol=tolerance, atol=tolerance)
+
+
+def test_a_network_trains_on_the_gpu_as_on_the_host() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(64, 3)), (rng.random((64, 1)) > 0.5).astype(float)
+
+    def train(put: Any) -> list[Any]:
+        model = nn.MLP([3, 8, 1], activation="tanh", seed=0)
+        for p in model.parameters():
+            p.data = put(p.data)
+        criterion = nn.BCEWithLogitsLoss()
+        optimizer = nn.optim.Adam(model.parameters(), lr=0.05)
+        for _ in range(20):
+            optimizer.zero_grad()
+            criterion(model(put(x)), put(y)).backward()
+            optimizer.step()
+        return [p.data for p in model.parameters()]
+
+    for got, expected in zip(train(cupy.asarray), train(np.asarray), strict=True):
+        np.testing.assert_allclose(on_host(got), expected, rtol=1e-9, atol=1e-11)
+
+
+def test_second_order_on_the_gpu() -> None:
+    values = np.linspace(0.2, 1.5, 6).reshape(2, 3)
+
+    def second(x: Any) -> Any:
+        leaf = Tensor(x, requires_grad=True)
+        first = (np.exp(np.sin(leaf)) @ leaf.T).sum().gradient(leaf, create_graph=True)
+        return (first * first).sum().gradient(leaf)
+
+    np.testing.assert_allclose(on_host(second(cupy.asarray(values))), second(values), rtol=1e-12)
+
+
+def test_a_tensor_on_the_gpu_is_shown_copied_and_read_out() -> None:
+    t = Tensor(cupy.asarray([1.5]), requires_grad=True)
+    assert float(t) == t.item() == 1.5
+    assert f"{t:.2f}" == "1.50"
+    assert "1.5" in repr(t)
+    (t * t).sum().backward()
+    assert isinstance(t.grad, cupy.ndarray)
+    assert Tensor(t.data).data is not t.data
+    with pytest.raises(TypeError):
+        np.asarray(t)
