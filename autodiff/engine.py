@@ -209,7 +209,7 @@ def _pull(
     for leaf, g in grads.items():
         if leaf._hooks:
             g = _run_hooks(leaf, g)
-        kept[leaf] = g if create_graph else _as_array(g)
+        kept[leaf] = np.asarray(g) if isinstance(g, np.generic) else g
     return kept
 
 

@@ -17,7 +17,7 @@ _FAR = 1e4
 def _sigmoid(x: Any) -> Any:
     # exp(−x) may overflow to infinity, and 1/(1 + ∞) = 0 is then the right answer.
     with np.errstate(over="ignore"):
-        return 1 / (1 + np.exp(-x))
+        return np.reciprocal(1 + np.exp(-x))
 
 
 sigmoid = op(
