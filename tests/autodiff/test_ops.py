@@ -310,7 +310,7 @@ def test_a_wrong_rule_would_be_caught(op: Op, sample: Sample, factor: float) -> 
 def test_narrow_floats_are_kept(op: Op, sample: Sample, dtype: Any) -> None:
     wide = draw(op, sample)
     narrow = [x.astype(dtype) if i in differentiable(op, wide) else x for i, x in enumerate(wide)]
-    if dtype == np.float16 and op.forward.__module__ in LAPACK:
+    if dtype == np.float16 and getattr(op.forward, "__module__", None) in LAPACK:
         with pytest.raises(TypeError, match="float16 is unsupported"):
             pull(op, narrow, sample.params)
         return

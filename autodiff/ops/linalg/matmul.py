@@ -155,9 +155,11 @@ def _dot_as_matrices(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 dot = op(
-    np.dot,
+    lambda a, b: np.dot(a, b),  # compiled, it did not always tell the names of its arguments
     _dot_by_a,
     _dot_by_b,
+    name="dot",
+    numpy=np.dot,
     symbol="·",
     formula=("g·Bᵀ", "Aᵀ·g"),
     samples=[
