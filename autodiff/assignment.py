@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.changes import tick
+from autodiff.changes import owners, tick
 from autodiff.op import apply, as_operand, handlers, registry, strip
 from autodiff.operators import settled
 from autodiff.state import grad_mode
@@ -64,13 +64,8 @@ def _assign(self: Tensor, index: Any, value: Any) -> None:
 def _stamp(x: Tensor) -> None:
     """Date a change in place, on `x` and on every tensor that `x` is a view of."""
     now = tick()
-    stack = [x]
-    while stack:
-        view = stack.pop()
-        view.changed = now
-        for operand in view.inputs or ():
-            if isinstance(operand, Tensor) and np.may_share_memory(view._data, operand._data):
-                stack.append(operand)
+    for owner in owners(x):
+        owner.changed = now
 
 
 def _repoint(value: Any, x: Tensor, old: Tensor) -> None:

@@ -30,14 +30,25 @@ def lend(tensor: Tensor) -> Any:
 
     The tensors that this one is a view of are lent with it.
     """
+    for owner in owners(tensor):
+        if owner._print is None:
+            owner._print = _fingerprint(owner._data)
+    return tensor._data
+
+
+def owners(tensor: Tensor) -> list[Tensor]:
+    """Return the tensor and all those that it is a recorded view of: they change together."""
+    found = {tensor: None}
     stack = [tensor]
     while stack:
         view = stack.pop()
-        if view._print is None:
-            view._print = _fingerprint(view._data)
-        if getattr(view._data, "base", None) is not None:
-            stack += [x for x in view.inputs or () if hasattr(x, "_print")]
-    return tensor._data
+        if getattr(view._data, "base", None) is None:
+            continue
+        for x in view.inputs or ():
+            if hasattr(x, "_print") and x not in found and np.may_share_memory(view._data, x._data):
+                found[x] = None
+                stack.append(x)
+    return list(found)
 
 
 def observe(tensor: Tensor) -> None:
@@ -54,7 +65,8 @@ def _fingerprint(data: Any) -> int | None:
     # Arrays of other kinds are immutable (Dask), or live where reading them all would stop the machine (a GPU).
     if type(data) is not np.ndarray or data.dtype.hasobject:
         return None
-    return zlib.crc32(np.ascontiguousarray(data).data)
+    # As bytes: not every dtype, dates for one, can be lent as itself.
+    return zlib.crc32(np.ascontiguousarray(data).reshape(-1).view(np.uint8).data)
 
 
 class _Holder:

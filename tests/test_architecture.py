@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 
 #: A module may import from its own line and the lines above it. The longest name that fits a module decides.
 ORDER = [
-    ["autodiff.state", "autodiff.sample", "autodiff.changes", "autodiff.sources"],
+    ["autodiff.state", "autodiff.sample", "autodiff.changes", "autodiff.sources", "autodiff.readout"],
     ["autodiff.op"],
     ["autodiff.operators"],
     ["autodiff.tensor"],

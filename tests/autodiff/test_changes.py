@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from autodiff import Tensor, as_tensor, no_grad
+from autodiff import Tensor, as_tensor, no_grad, op
 from autodiff.changes import LENT
 
 
@@ -187,6 +187,25 @@ def test_every_kind_of_array_can_be_lent(shape: tuple[int, ...], dtype: Any) -> 
         x.zero_grad()
         loss.backward()
         assert x.grad.shape == shape
+
+
+@pytest.mark.parametrize("data", [np.array(["2020-01-01"], "datetime64[D]"), np.array(["a", "b"]), np.array([None])])
+def test_what_has_no_derivative_can_be_lent_too(data: Any) -> None:
+    assert Tensor(data).data.tolist() == data.tolist()
+
+
+@pytest.mark.usefixtures("own_ops")
+def test_lending_visits_each_tensor_once() -> None:
+    both = op(
+        lambda a, b: (a + b)[...],  # its result has a base, and two operands
+        lambda g, y, a, b: g,
+        lambda g, y, a, b: g,
+        name="both",
+    )
+    z = leaf()
+    for _ in range(200):
+        z = both(z, z)
+    assert z.data.shape == (3,)
 
 
 def test_lending_keeps_nothing_alive() -> None:
