@@ -53,7 +53,7 @@ def gradient(root: Tensor, *inputs: Tensor, create_graph: bool = False) -> Any:
     Returns
     -------
     array or Tensor, or a tuple of them
-        One for one input, a tuple for several.
+        One for one input, a tuple for several. Zeros for an input that only decides, as the condition of ``np.where``.
 
     Raises
     ------
@@ -71,12 +71,16 @@ def gradient(root: Tensor, *inputs: Tensor, create_graph: bool = False) -> Any:
     if create_graph:
         seed = Tensor(seed)
     found = _pull(root, seed, set(inputs), create_graph=create_graph)
-    for position, x in enumerate(inputs):
-        if x not in found:
+    missing = [(position, x) for position, x in enumerate(inputs) if x not in found]
+    reached = _operands(root) if missing else set()
+    for position, x in missing:
+        if not x.requires_grad or x not in reached:
             raise ValueError(
                 f"{_describe(root)} does not depend on argument {position}, {_describe(x)}: "
                 "was it made after it, under no_grad, or detached?"
             )
+        zeros = np.zeros_like(x._data)
+        found[x] = Tensor(zeros) if create_graph else zeros
     gradients = tuple(found[x] for x in inputs)
     return gradients[0] if len(gradients) == 1 else gradients
 
@@ -116,8 +120,8 @@ def _seed(root: Tensor, gradient: Any) -> Any:
         return data.dtype.type(1) if type(data) is np.ndarray and not data.ndim else np.ones_like(data)
     if isinstance(gradient, Tensor):
         gradient = gradient._data
-    if not hasattr(gradient, "__array_function__"):
-        gradient = np.asarray(gradient)
+    if isinstance(gradient, np.ndarray) or not hasattr(gradient, "__array_function__"):
+        gradient = np.asarray(gradient, like=data)
     if gradient.dtype.kind not in "biuf":
         raise TypeError(f"gradient= holds {gradient.dtype}; a gradient of {_describe(root)} is real numbers")
     if gradient.shape != data.shape:
@@ -211,6 +215,12 @@ def _pull(
             g = _run_hooks(leaf, g)
         kept[leaf] = np.asarray(g) if isinstance(g, np.generic) else g
     return kept
+
+
+def _operands(root: Tensor) -> set[Tensor]:
+    """All tensors in the graph of `root` that went into an operation."""
+    order, _ = _collect(root)
+    return {x for node in order for x in _inputs(node) if isinstance(x, Tensor)}
 
 
 def _inputs(node: Tensor) -> tuple[Any, ...]:

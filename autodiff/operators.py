@@ -67,6 +67,13 @@ def settled(index: Any) -> Any:
     return index.copy() if hasattr(index, "__array_function__") else index
 
 
+#: What to write instead of an attribute that only arrays have.
+_INSTEAD = {
+    "flat": "`t.ravel()` to read the elements in a row, `t[index] = value` to write one",
+    "strides": "`np.lib.stride_tricks.sliding_window_view(t, window_shape)` for windows",
+}
+
+
 class Operators:
     """The part of a Tensor's face that it shares with ``np.ndarray``. Every method is an op, or a plain fact."""
 
@@ -132,6 +139,16 @@ class Operators:
         return self._data >= strip(other)
 
     __hash__ = object.__hash__
+
+    if not TYPE_CHECKING:  # it would take every name for an attribute
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith("_") or not hasattr(np.ndarray, name):
+                raise AttributeError(f"a {type(self).__name__} has no attribute {name!r}")
+            cure = f"{_INSTEAD[name]}, or " if name in _INSTEAD else ""
+            raise AttributeError(
+                f"a Tensor has no {name!r}; write {cure}`t.data.{name}`, the array's own, outside the graph"
+            )
 
     # Elements
 
@@ -235,9 +252,11 @@ class Operators:
     partition = _not_in_place("partition")
     resize = _not_in_place("resize")
 
-    def reshape(self, *shape: Any, order: str = "C") -> Tensor:
+    def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """Return the same elements in another shape, as ``np.reshape``."""
         wanted = shape[0] if len(shape) == 1 else shape
+        if copy is not None:
+            return handlers[np.reshape](self, wanted, order, copy=copy)  # type: ignore[no-any-return]
         return apply(registry["reshape"], (self,), {"shape": wanted, "order": order})  # type: ignore[no-any-return]
 
     def transpose(self, *axes: Any) -> Tensor:

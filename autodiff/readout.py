@@ -87,7 +87,7 @@ def _route(code: CodeType, offset: int) -> list[str]:
     return []
 
 
-_NO_STEP = {"EXTENDED_ARG", "PRECALL", "NOP", "CACHE"}
+_NO_STEP = {"EXTENDED_ARG", "PRECALL", "KW_NAMES", "NOP", "CACHE"}
 _ATTRIBUTE = {"LOAD_ATTR", "LOAD_METHOD"}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from types import TracebackType
@@ -112,3 +112,26 @@ def watch(watcher: Watcher) -> Iterator[None]:
     finally:
         watching.remove(watcher)
         watchers.reset(token)
+
+
+def fresh(function: Callable[[], Any], varying: Iterable[tuple[Any, Any]] = ()) -> Any:
+    """Call a function whose result differs from run to run, and have a compiled program call it anew each time.
+
+    Parameters
+    ----------
+    function : callable
+        Without arguments; returns an array, a number, or a list or tuple of them, of the same shapes each time.
+    varying : iterable of (object, name)
+        Attributes, list items or dict items that the function reads or changes itself: a compiled program does not take
+        their values for granted. A name of `None` stands for all that the object holds.
+
+    Returns
+    -------
+    object
+        What the function returned.
+    """
+    if watching:
+        for watcher in watchers.get():
+            if hasattr(watcher, "fresh"):
+                return watcher.fresh(function, varying)
+    return function()

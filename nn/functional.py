@@ -101,7 +101,8 @@ def cross_entropy(pred: Any, target: Any, weight: Any = None, *, reduction: str 
     pred : Tensor or array_like, shape (samples, classes)
         Logits.
     target : array_like of int, shape (samples,); or Tensor or array_like, shape (samples, classes)
-        Class indices from 0, or probabilities.
+        Class indices from 0, or probabilities. Indices in arrays other than numpy's are not looked at, so that Dask's
+        stay lazy: one that is not a class makes the loss NaN.
     weight : Tensor or array_like, shape (samples,), optional
         One number per sample. A mean still divides by the number of samples. (PyTorch's ``weight=`` is per class, and
         its mean divides by the weights' sum: here pass ``class_weights[target]``, and divide by their mean for that.)
@@ -122,8 +123,8 @@ def cross_entropy(pred: Any, target: Any, weight: Any = None, *, reduction: str 
         require_unit(target)
         operation = _cross_entropy
     else:
-        target = class_indices(target, pred.shape)
-        operation = _cross_entropy_of_indices
+        target = class_indices(target, pred)
+        operation = _cross_entropy_of_indices if target.ndim == 1 else _cross_entropy
     if weight is not None:
         weight = as_floats(weight, pred.dtype)
         if weight.shape != pred.shape[:1]:
@@ -300,12 +301,12 @@ _cross_entropy: Op = op(
 
 
 def _cross_entropy_of_indices_forward(z: Any, k: Any, w: Any = None, *, reduction: str) -> Any:
-    return _reduced(-log_softmax(z)[np.arange(len(k)), k], w, reduction)
+    return _reduced(-log_softmax(z)[np.arange(len(k), like=k), k], w, reduction)
 
 
 def _cross_entropy_of_indices_by_z(g: Any, loss: Any, z: Any, k: Any, w: Any, *, reduction: str) -> Any:
     share = np.expand_dims(_share(g, len(z), w, reduction), -1)
-    return share * (softmax(z) - (np.arange(z.shape[-1]) == k[:, None]))
+    return share * (softmax(z) - (np.arange(z.shape[-1], like=k) == k[:, None]))
 
 
 def _cross_entropy_of_indices_by_w(g: Any, loss: Any, z: Any, k: Any, w: Any, *, reduction: str) -> Any:

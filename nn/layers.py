@@ -339,13 +339,19 @@ class BatchNorm1d(Module):
 
     def _track(self, mean: Any, variance: Any) -> None:
         self.num_batches_tracked += 1
-        share = 1 / int(self.num_batches_tracked) if self.momentum is None else self.momentum
-        self.running_mean += share * (mean - self.running_mean)
-        self.running_var += share * (variance - self.running_var)
+        share = 1 / self.num_batches_tracked if self.momentum is None else self.momentum
+        self.running_mean = _moved(self.running_mean, mean, share)
+        self.running_var = _moved(self.running_var, variance, share)
 
     def extra_repr(self) -> str:
         """Return the number of features."""
         return f"{self.num_features}"
+
+
+def _moved(running: Any, new: Any, share: Any) -> Any:
+    """Replace a share of `running` by what is new: in place, unless a lazy batch makes the statistics lazy too."""
+    step = (share * (new - running)).astype(running.dtype, copy=False)
+    return np.add(running, step, out=running) if type(step) is type(running) else running + step
 
 
 def _as_array(x: Any) -> Any:

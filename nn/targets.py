@@ -78,9 +78,10 @@ def refuse_logits(p: Any) -> None:
         )
 
 
-def class_indices(target: Any, shape: tuple[int, ...]) -> Any:
-    """Return the target as indices that fit logits of `shape`."""
-    k = np.asarray(strip(target))
+def class_indices(target: Any, pred: Any) -> Any:
+    """Return the target as indices that fit logits `pred`; of arrays other than numpy's, as their probabilities."""
+    shape, logits, k = pred.shape, strip(pred), strip(target)
+    k = k if hasattr(k, "__array_function__") else np.asarray(k)
     if k.shape != shape[:1]:
         cure = "; pass target.ravel()" if k.size == shape[0] else ""
         raise ValueError(
@@ -89,13 +90,24 @@ def class_indices(target: Any, shape: tuple[int, ...]) -> Any:
         )
     if k.dtype.kind not in "biu":
         raise TypeError(f"class indices are integers, got dtype {k.dtype}: pass target.astype(int)")
+    if not isinstance(k, np.ndarray):
+        return _probabilities(k, logits)
     low, high = k.min(), k.max()
     if low < 0 or high >= shape[1]:
         raise ValueError(
             f"class indices run from 0 to {shape[1] - 1} for logits of shape {shape}; got {low} to {high}"
             + ("; for classes numbered from 1 pass target - 1" if (low, high) == (1, shape[1]) else "")
         )
+    if not isinstance(logits, np.ndarray):
+        return _probabilities(np.asarray(k, like=logits), logits)
     return k.astype(np.intp, copy=False)
+
+
+def _probabilities(k: Any, logits: Any) -> Any:
+    """Say 1 for the class that each index names, without looking at a number; NaN for an index that names none."""
+    classes = np.arange(logits.shape[1], like=k)
+    named = (k >= 0) & (k < len(classes))
+    return np.where(named[:, None], classes == k[:, None], np.nan).astype(logits.dtype)
 
 
 def _misfit(pred: tuple[int, ...], target: tuple[int, ...]) -> ValueError:

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy import add, divide, maximum, multiply, sqrt, subtract
 
-from nn.optim.optimizer import Group, Optimizer, Slot, check_flag, check_number
+from nn.optim.optimizer import Group, Optimizer, check_flag, check_number
 
 
 class SGD(Optimizer):
@@ -69,8 +69,13 @@ class SGD(Optimizer):
     def buffer_names(self, group: Group) -> tuple[str, ...]:
         return ("momentum_buffer",) if group["momentum"] else ()
 
-    def update(self, group: Group, slot: Slot, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+    def factors(self, group: Group, steps: int) -> tuple[float, ...]:
+        """Return the rate, the rate along the velocity of Nesterov's step, and the weight of the new gradient."""
         lr = group["lr"]
+        return lr, lr * group["momentum"], 1.0 if steps == 1 else 1 - group["dampening"]
+
+    def update(self, group: Group, factors: Any, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+        lr, ahead, fresh_share = factors
         momentum = group["momentum"]
         decay = group["weight_decay"]
         if decay:
@@ -78,25 +83,17 @@ class SGD(Optimizer):
             grad = add(grad, scratch, scratch)
         if momentum:
             velocity = buffers["momentum_buffer"]
-            if slot.steps == 1:
-                velocity[...] = grad
-            else:
-                multiply(velocity, momentum, velocity)
-                if group["dampening"]:
-                    grad = multiply(grad, 1 - group["dampening"], scratch)
-                add(velocity, grad, velocity)
+            multiply(velocity, momentum, velocity)
+            if group["dampening"]:
+                grad = multiply(grad, fresh_share, scratch)
+            add(velocity, grad, velocity)
             if group["nesterov"]:
                 # ``grad`` may live in the scratch array, so the look-ahead is taken in two updates.
                 multiply(grad, lr, scratch)
                 subtract(data, scratch, data)
-                grad = velocity
-                lr = lr * momentum
-            else:
-                grad = velocity
-        # Converting a Python float costs as much as multiplying a small array, so the array of it is kept.
-        if slot.scalar[0] != lr:
-            slot.scalar = (lr, np.asarray(lr, dtype=data.dtype) if type(data) is np.ndarray else lr)
-        multiply(grad, slot.scalar[1], scratch)
+                lr = ahead
+            grad = velocity
+        multiply(grad, lr, scratch)
         subtract(data, scratch, data)
 
 
@@ -149,12 +146,12 @@ class Adam(Optimizer):
         names = ("exp_avg", "exp_avg_sq")
         return (*names, "max_exp_avg_sq") if group["amsgrad"] else names
 
-    def update(self, group: Group, slot: Slot, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
-        lr = group["lr"]
+    def update(self, group: Group, factors: Any, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+        rate, eps, shrink = factors
         beta1, beta2 = group["betas"]
         mean = buffers["exp_avg"]
         square = buffers["exp_avg_sq"]
-        grad = self.decay(group, data, grad, scratch)
+        grad = self.decay(group, shrink, data, grad, scratch)
         # The squares first: what comes after may overwrite a decayed gradient in the scratch array.
         multiply(square, beta2, square)
         spare = np.empty_like(scratch) if grad is scratch else scratch
@@ -168,14 +165,20 @@ class Adam(Optimizer):
             largest = buffers["max_exp_avg_sq"]
             square = maximum(largest, square, out=largest)
         # lr/c1 · mean / (√square/√c2 + eps), with √c2 moved out of the denominator.
-        root = math.sqrt(1 - beta2**slot.steps)
         sqrt(square, scratch)
-        add(scratch, group["eps"] * root, scratch)
+        add(scratch, eps, scratch)
         divide(mean, scratch, scratch)
-        multiply(scratch, lr * root / (1 - beta1**slot.steps), scratch)
+        multiply(scratch, rate, scratch)
         subtract(data, scratch, data)
 
-    def decay(self, group: Group, data: Any, grad: Any, scratch: Any) -> Any:
+    def factors(self, group: Group, steps: int) -> tuple[float, ...]:
+        """Return the rate and eps with the corrections of the running means in them, and AdamW's decay."""
+        lr = group["lr"]
+        beta1, beta2 = group["betas"]
+        root = math.sqrt(1 - beta2**steps)
+        return lr * root / (1 - beta1**steps), group["eps"] * root, 1 - lr * group["weight_decay"]
+
+    def decay(self, group: Group, shrink: Any, data: Any, grad: Any, scratch: Any) -> Any:
         """Return the gradient with the weight decay in it."""
         if not group["weight_decay"]:
             return grad
@@ -201,10 +204,10 @@ class AdamW(Adam):
     ) -> None:
         super().__init__(params, lr, betas, eps, weight_decay, amsgrad)
 
-    def decay(self, group: Group, data: Any, grad: Any, scratch: Any) -> Any:
+    def decay(self, group: Group, shrink: Any, data: Any, grad: Any, scratch: Any) -> Any:
         """Shrink the parameter; the gradient stays."""
         if group["weight_decay"]:
-            multiply(data, 1 - group["lr"] * group["weight_decay"], data)
+            multiply(data, shrink, data)
         return grad
 
 
@@ -262,7 +265,7 @@ class RMSprop(Optimizer):
         centred = ("grad_avg",) if group["centered"] else ()
         return ("square_avg", *centred, *(("momentum_buffer",) if group["momentum"] else ()))
 
-    def update(self, group: Group, slot: Slot, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+    def update(self, group: Group, factors: Any, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
         alpha = group["alpha"]
         square = buffers["square_avg"]
         if group["weight_decay"]:
@@ -288,7 +291,7 @@ class RMSprop(Optimizer):
             velocity = buffers["momentum_buffer"]
             multiply(velocity, group["momentum"], velocity)
             add(velocity, scratch, velocity)
-            multiply(velocity, group["lr"], scratch)
+            multiply(velocity, factors[0], scratch)
         else:
-            multiply(scratch, group["lr"], scratch)
+            multiply(scratch, factors[0], scratch)
         subtract(data, scratch, data)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
+from functools import partial
 from numbers import Real
 from typing import Any, ClassVar
 
 import numpy as np
 
 from autodiff.changes import tick
+from autodiff.state import fresh, watching
 from autodiff.tensor import Tensor
 from nn.module import Module, Parameter
 
@@ -30,7 +32,7 @@ class Slot:
         Running averages, each of the parameter's shape and dtype.
     """
 
-    __slots__ = ("buffers", "param", "parts", "scalar", "scratch", "steps")
+    __slots__ = ("buffers", "param", "parts", "scratch", "steps")
 
     def __init__(self, param: Tensor) -> None:
         self.param = param
@@ -38,7 +40,6 @@ class Slot:
         self.buffers: dict[str, Any] = {}
         self.scratch: Any = None
         self.parts: list[slice] | None = None
-        self.scalar: tuple[float, Any] = (math.nan, None)
 
     def filled(self, names: Iterable[str]) -> dict[str, Any]:
         """Return the buffers, with zeros for those of `names` that are not there yet."""
@@ -46,6 +47,28 @@ class Slot:
             if name not in self.buffers:
                 self.buffers[name] = np.zeros_like(self.param.data)
         return self.buffers
+
+
+class Factors:
+    """Numbers as arrays of a parameter's dtype and kind, kept as long as they stay the same.
+
+    Converting a Python float costs as much as multiplying a small array by it.
+    """
+
+    #: A compiled step asks for them anew, and need not look in here.
+    not_recorded = True
+
+    def __init__(self) -> None:
+        self._held: dict[Any, tuple[tuple[float, ...], tuple[Any, ...]]] = {}
+
+    def arrays(self, numbers: tuple[float, ...], data: Any) -> tuple[Any, ...]:
+        """Return each number as a 0-d array of the dtype and kind of `data`."""
+        held = self._held.get(data.dtype)
+        if held is None or held[0] != numbers:
+            like = None if type(data) is np.ndarray else data
+            arrays = tuple([np.asarray(number, dtype=data.dtype, like=like) for number in numbers])
+            held = self._held[data.dtype] = numbers, arrays
+        return held[1]
 
 
 class Optimizer:
@@ -82,13 +105,21 @@ class Optimizer:
             self.check(group)
         self._slots = [[Slot(param) for param in group["params"]] for group in self.param_groups]
         self._scratch: dict[Any, Any] = {}
+        self._factors = Factors()
 
     def buffer_names(self, group: Group) -> tuple[str, ...]:
         """Return the names of the buffers that a parameter of `group` needs."""
         return ()
 
-    def update(self, group: Group, slot: Slot, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
-        """Change `data` and `buffers` in place by `grad`; all arrays have one shape, `scratch` is free to use."""
+    def factors(self, group: Group, steps: int) -> tuple[float, ...]:
+        """Return the numbers in the update that differ from step to step; `steps` counts from 1."""
+        return (group["lr"],)
+
+    def update(self, group: Group, factors: Any, data: Any, grad: Any, buffers: Any, scratch: Any) -> None:
+        """Change `data` and `buffers` in place by `grad`; all arrays have one shape, `scratch` is free to use.
+
+        It may branch on the settings in `group`, except on the learning rate, of which `factors` makes use.
+        """
         raise NotImplementedError
 
     def step(self) -> None:
@@ -96,25 +127,29 @@ class Optimizer:
         now = tick()  # on the tensors' clock: later than every computation that used the old values
         for group, slots in zip(self.param_groups, self._slots, strict=True):
             names = self.buffer_names(group)
-            for slot in slots:
+            live = [slot for slot in slots if slot.param.grad is not None]
+            for slot in live:
+                _check_grad(slot.param)
+            if watching:  # a compiled step counts on, and asks for the factors anew, each time
+                varying = [(group, "lr"), *((slot, "steps") for slot in live)]
+                factors = fresh(partial(self._count, group, live), varying)
+            else:
+                factors = self._count(group, live)
+            for slot, numbers in zip(live, factors):  # noqa: B905 - one each, and this is the hot loop
                 param = slot.param
-                grad = param.grad
-                if grad is None:
-                    continue
-                data = param._data
-                if grad.shape != data.shape:
-                    raise ValueError(f"{_describe(param)} has shape {data.shape}, but its .grad has shape {grad.shape}")
-                if slot.scratch is None:
-                    self._prepare(slot, data)
+                data, grad = param._data, param.grad
                 buffers = slot.buffers if not names else slot.filled(names)
-                slot.steps += 1
-                if slot.parts is None:
-                    self.update(group, slot, data, grad, buffers, slot.scratch)
+                if slot.scratch is None and type(data) is np.ndarray:
+                    self._prepare(slot, data)
+                if type(data) is not np.ndarray:
+                    self.update(group, numbers, data, grad, buffers, np.empty_like(data))
+                elif slot.parts is None:
+                    self.update(group, numbers, data, grad, buffers, slot.scratch)
                 else:
                     for part in slot.parts:
                         rows = data[part]
                         parts = {name: buffers[name][part] for name in names}
-                        self.update(group, slot, rows, grad[part], parts, slot.scratch[: len(rows)])
+                        self.update(group, numbers, rows, grad[part], parts, slot.scratch[: len(rows)])
                 param.changed = now
 
     def zero_grad(self) -> None:
@@ -168,12 +203,22 @@ class Optimizer:
         )
         return f"{type(self).__name__}({groups})"
 
+    def _count(self, group: Group, slots: list[Slot]) -> list[Any]:
+        """Count one step more for each slot, and return its factors as arrays of its parameter's dtype and kind."""
+        found = []
+        kind: Any = None
+        for slot in slots:
+            slot.steps += 1
+            data = slot.param._data
+            if kind is None or kind[0] != slot.steps or kind[1] != data.dtype:
+                kind = slot.steps, data.dtype
+                numbers = self._factors.arrays(self.factors(group, slot.steps), data)
+            found.append(numbers)
+        return found
+
     def _prepare(self, slot: Slot, data: Any) -> None:
         """Give the slot its view of the shared scratch array, and cut a large parameter into parts."""
         # Cutting needs slices that are views on the same memory, which only a numpy array promises.
-        if type(data) is not np.ndarray:
-            slot.scratch = np.empty_like(data)
-            return
         shape = _part_shape(data)
         if shape != data.shape:
             rows = shape[0]
@@ -209,6 +254,23 @@ def check_flag(owner: str, key: str, value: Any) -> None:
     """Raise TypeError unless `value` is a bool."""
     if not isinstance(value, (bool, np.bool_)):
         raise TypeError(f"{owner}: {key} must be True or False, got {value!r}")
+
+
+def _check_grad(param: Tensor) -> None:
+    """Raise unless the gradient can update the parameter: one shape, and no lazy array for a numpy parameter."""
+    data, grad = param._data, param.grad
+    if grad.shape != data.shape:
+        raise ValueError(f"{_describe(param)} has shape {data.shape}, but its .grad has shape {grad.shape}")
+    if type(grad) is type(data) or not isinstance(data, np.ndarray) or isinstance(grad, np.ndarray):
+        return
+    cure = "give both the same type, `p.data = ...` before the forward pass"
+    if hasattr(grad, "compute"):
+        cure = (
+            "a lazy gradient is computed before the step, all of them at once with "
+            "`grads = dask.compute(*[p.grad for p in parameters])`, and assigned, `p.grad = g`"
+        )
+    kind = f"{type(grad).__module__}.{type(grad).__qualname__}"
+    raise TypeError(f"{_describe(param)} holds a numpy array, but its .grad is a {kind}: {cure}")
 
 
 def _describe(param: Tensor) -> str:

@@ -147,6 +147,52 @@ def test_other_layers(layer: Any, count: Count) -> None:
     same(dask.compute(*lazy), losses_and_gradients(model[1], nn.MSELoss(), X, Y))
 
 
+def test_batch_norm_has_lazy_statistics(count: Count) -> None:
+    lazy, eager = nn.BatchNorm1d(3, dtype=np.float32), nn.BatchNorm1d(3, dtype=np.float32)
+    for _ in range(2):
+        parts = losses_and_gradients(lazy, nn.MSELoss(), chunked(X), chunked(X[::-1]))
+        expected = losses_and_gradients(eager, nn.MSELoss(), X, X[::-1])
+    assert isinstance(lazy.running_mean, da.Array)
+    assert lazy.running_var.dtype == np.float32
+    assert not count.computed
+    *got, mean, variance = dask.compute(*parts, lazy.running_mean, lazy.running_var)
+    same(got, expected)
+    np.testing.assert_allclose(mean, eager.running_mean, rtol=1e-5)
+    np.testing.assert_allclose(variance, eager.running_var, rtol=1e-5)
+    lazy.running_mean, lazy.running_var = mean, variance
+    same([lazy.eval()(chunked(X)).data.compute()], [lazy(X).data])
+
+
+@pytest.mark.parametrize("target", [chunked, np.asarray], ids=["dask", "numpy"])
+@pytest.mark.parametrize("data", [chunked, np.asarray], ids=["dask", "numpy"])
+def test_class_indices(data: Any, target: Any, count: Count) -> None:
+    k = (X[:, 0] > 0).astype(int) + (X[:, 1] > 0)
+    models = [nn.MLP([3, 4, 3], seed=0) for _ in range(2)]
+    lazy = losses_and_gradients(models[0], nn.CrossEntropyLoss(), data(X), target(k))
+    assert not count.computed
+    same(dask.compute(*lazy), losses_and_gradients(models[1], nn.CrossEntropyLoss(), X, k))
+
+
+def test_a_lazy_index_that_is_no_class_makes_the_loss_nan(count: Count) -> None:
+    wrong = chunked(np.full(120, 3))
+    assert np.isnan(nn.CrossEntropyLoss()(Tensor(X, requires_grad=True), wrong).data.compute())
+    with pytest.raises(ValueError, match="class indices run from 0 to 2"):
+        nn.CrossEntropyLoss()(Tensor(chunked(X), requires_grad=True), np.full(120, 3))
+
+
+@pytest.mark.parametrize("optimizer", [nn.optim.SGD, nn.optim.Adam])
+def test_a_step_with_lazy_gradients_says_to_compute_them(optimizer: Any, count: Count) -> None:
+    model = nn.MLP([3, 5, 1], seed=0)
+    losses_and_gradients(model, nn.BCEWithLogitsLoss(), chunked(X), chunked(Y))
+    before = [p.data.copy() for p in model.parameters()]
+    trained = optimizer(model.parameters(), lr=0.1)
+    with pytest.raises(TypeError, match=r"holds a numpy array, but its \.grad is a dask.*dask\.compute"):
+        trained.step()
+    same([p.data for p in model.parameters()], before)
+    assert trained.state_dict()["state"][0]["step"] == 0
+    assert not count.computed
+
+
 def test_training_is_numpys_training(count: Count) -> None:
     def train(x: Any, y: Any) -> list[Any]:
         model = nn.MLP([3, 5, 1], seed=0)
@@ -169,10 +215,14 @@ def test_training_is_numpys_training(count: Count) -> None:
 # Operations, on the samples from which all tests of them are generated
 
 LAZY = """
-    absolute add arccos arcsin arctan arctan2 broadcast_to cbrt clip concatenate cos cosh cumprod cumsum
-    divide exp exp2 expand_dims expm1 fabs flip fmax fmin hypot log log10 log1p log2 matmul maximum minimum moveaxis
-    multiply negative positive power reciprocal relu remainder sigmoid silu sin sinh softplus sqrt square squeeze
-    stack subtract swapaxes tan tanh tile where
+    absolute add arccos arccosh arcsin arcsinh arctan arctan2 arctanh astype binary_cross_entropy
+    binary_cross_entropy_with_logits broadcast_to cbrt clip concatenate copysign cos cosh cross_entropy cumprod
+    cumsum deg2rad diag divide einsum elu exp exp2 expand_dims expm1 fabs flip fmax fmin fmod gelu heaviside hypot
+    i0 ldexp leaky_relu linear log log10 log1p log2 log_softmax logsumexp matmul maximum minimum moveaxis mse_loss
+    multiply nanmax nanmean nanmin nanstd nansum nanvar negative norm norm_of_order normal_cdf normal_pdf
+    overlap_add pad positive power rad2deg reciprocal recurrence relu remainder roll rot90 scaled_bessel setitem
+    sigmoid silu sin sinc sinh sliding_window_view softmax softplus sqrt square squeeze stack subtract swapaxes tan
+    tanh tile transpose where
 """
 CASES = [(name, i) for name in LAZY.split() for i in range(len(registry[name].samples))]
 

@@ -228,6 +228,19 @@ def test_gradient_twice_by_the_same_tensor() -> None:
     np.testing.assert_array_equal(second, [2.0, 4.0])
 
 
+def test_gradient_by_what_only_decides_is_zero() -> None:
+    x, condition, frozen = leaf([1.0, 2.0]), leaf([0.0, 3.0]), Tensor([1.0, 0.0])
+    loss = np.where(condition * 2, x * x, 0).sum()
+    by_x, by_condition = loss.gradient(x, condition)
+    np.testing.assert_array_equal(by_x, [0.0, 4.0])
+    np.testing.assert_array_equal(by_condition, [0.0, 0.0])
+    recorded = loss.gradient(condition, create_graph=True)
+    assert isinstance(recorded, Tensor)
+    np.testing.assert_array_equal(recorded.data, [0.0, 0.0])
+    with pytest.raises(ValueError, match="does not depend on argument 0"):
+        np.where(frozen, x, 0).sum().gradient(frozen)  # its gradient was never asked for
+
+
 def test_gradient_names_the_input_that_is_not_there() -> None:
     x, other = leaf([1.0]), leaf([1.0, 2.0], name="bias")
     loss = (x * 2).sum()

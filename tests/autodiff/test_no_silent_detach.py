@@ -156,6 +156,7 @@ REFUSED_SCALAR: dict[str, tuple[Callable[[Any], Any], str]] = {
     "from math import sin": (lambda t: sin(t), NUMPYS),
     "f = math.sin; f(t)": (lambda t: (lambda f: f(t))(math.sin), NUMPYS),
     "x.f = math.sin; x.f(t)": (lambda t: called(SimpleNamespace(f=math.sin), t), NUMPYS),
+    "x.f([(t, 1)], dtype=...)": (lambda t: called_by_keyword(SimpleNamespace(f=np.array), t), NUMPYS),
     "functools.partial(math.pow, 2)": (lambda t: called(SimpleNamespace(f=functools.partial(math.pow, 2)), t), NUMPYS),
     "statistics.fmean([t, t])": (lambda t: statistics.fmean([t, t]), NUMPYS),
     "statistics.mean([t, t])": (lambda t: statistics.mean([t, t]), ""),
@@ -227,6 +228,10 @@ def converted(objects: Any) -> Any:
 
 def called(holder: Any, value: Any) -> Any:
     return holder.f(value)
+
+
+def called_by_keyword(holder: Any, value: Any) -> Any:
+    return holder.f([(value, 1.0)], dtype="f8,f8")
 
 
 CASES = [

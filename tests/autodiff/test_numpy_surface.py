@@ -51,8 +51,8 @@ SETTINGS = """
 """
 #: Where the mask stands of those that write into an array.
 MASKED = {"place": 1, "putmask": 1}
-#: Declared `outside` although their numbers move with the operand: the edges of a histogram; indices made of floats.
-OF_FLOATS = {"histogram", "histogram_bin_edges", "ix_"}
+#: Declared `outside` although its numbers move with the operand: indices made of floats.
+OF_FLOATS = {"ix_"}
 
 # Away from whole and half numbers, where rounding jumps.
 MATRIX = np.array([[2.03, 0.52, 0.27], [0.52, 3.04, 0.13], [0.27, 0.13, 4.06]])

@@ -309,6 +309,21 @@ def test_binary_functions_broadcast(shapes: Any, name: str) -> None:
         np.testing.assert_allclose(leaf.grad, summed.sum(axis=stretched, keepdims=True), rtol=1e-12)
 
 
+def added(x: Any, v: Any) -> Any:
+    """Add to some elements more than once, as messages are gathered along the edges of a graph."""
+    x = x * 1.0
+    np.add.at(x, [0, 1, 0], v)
+    np.subtract.at(x, (slice(None), np.array([2, 2])), 0.5 * v[:2, :1])
+    np.add.at(x, (1, 1), 3.0)
+    return x
+
+
+def test_repeated_additions_at_an_index_all_count() -> None:
+    x, v = REAL, np.arange(9.0).reshape(3, 3)
+    alike(added, x, v)
+    differentiates(added, x, v)
+
+
 REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "where": (lambda t: np.add(t, 1, where=t > 0), NotImplementedError, r"where=.*shape \(2, 3\).*np\.where\(mask"),
     "dtype": (lambda t: np.exp(t, dtype="f4"), NotImplementedError, r"exp on a Tensor.*dtype='f4'.*\.astype\(dtype\)"),
@@ -322,8 +337,9 @@ REFUSED: dict[str, tuple[Any, type[Exception], str]] = {
     "where in logaddexp.reduce": (
         lambda t: np.logaddexp.reduce(t, where=t > 0, initial=0.0), NotImplementedError, "logaddexp.reduce on a Tensor",
     ),
-    "add.at": (lambda t: np.add.at(t, [0], 1.0), NotImplementedError, r"np\.add\.at changes.*x\[i\] = np\.add"),
-    "add.at of a Tensor": (lambda t: np.add.at(np.zeros((2, 3)), [0], t[0]), NotImplementedError, r"np\.add\.at"),
+    "multiply.at": (lambda t: np.multiply.at(t, [0], 1.0), NotImplementedError, r"multiply\.at.*x\[i\] = np\.mul"),
+    "add.at of a leaf": (lambda t: np.add.at(t, [0], 1.0), RuntimeError, r"y = x\.copy\(\)"),
+    "add.at of an array": (lambda t: np.add.at(np.zeros((2, 3)), [0], t[0]), TypeError, r"np\.add\.at.*Tensor\(x\)"),
     "add.reduceat": (lambda t: np.add.reduceat(t, [0, 1]), NotImplementedError, r"np\.add\.reduceat.*np\.stack"),
     "nextafter": (lambda t: np.nextafter(t, 1), NotImplementedError, "np.nextafter is not differentiated"),
     "nan_to_num in place": (lambda t: np.nan_to_num(t, copy=False), NotImplementedError, r"t = np\.nan_to_num\(t\)"),

@@ -1,6 +1,7 @@
 """Ops that pick, place and order elements."""
 
 from autodiff.ops.indexing import (
+    counting,
     index,
     interpolation,
     mapping,
@@ -10,6 +11,7 @@ from autodiff.ops.indexing import (
 )
 
 __all__ = [
+    "counting",
     "index",
     "interpolation",
     "mapping",

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import Op, op, strip
+from autodiff.ops.operands import places
 from autodiff.sample import real, sample
 
 
@@ -69,7 +70,7 @@ def _setitem(x: Any, value: Any, index: Any) -> Any:
 
 
 def _kept(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
-    untouched = np.ones(x.shape, dtype=bool)
+    untouched = np.ones_like(strip(x), dtype=bool)
     untouched[index] = False
     return np.where(untouched, g, 0)
 
@@ -78,8 +79,8 @@ def _written(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
     """The gradient of what was written; where an index names an element twice only the last write counts."""
     g = g[index]
     if _repeats(index):
-        order = np.arange(1, g.size + 1).reshape(g.shape)
-        last = np.zeros(x.shape, dtype=int)
+        order = np.arange(1, g.size + 1, like=strip(x)).reshape(g.shape)
+        last = np.zeros_like(strip(x), dtype=int)
         last[index] = order
         g = np.where(last[index] == order, g, 0)
     # Assignment lets a value have more axes than the place, if their length is 1.
@@ -105,8 +106,7 @@ setitem = op(
 
 def pick(function: Callable[..., Any], x: Any, *args: Any, **options: Any) -> Any:
     """Select elements of `x` as numpy's `function` does, by letting it select among their positions."""
-    positions = np.arange(x.size).reshape(x.shape)
-    return np.ravel(x)[function(positions, *strip(args), **strip(options))]
+    return np.ravel(x)[function(places(x), *strip(args), **strip(options))]
 
 
 def refuse_rounding(dtype: Any, *values: Any) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -33,9 +34,9 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     conditions = strip(condlist)
     if np.isscalar(conditions) or (np.ndim(conditions[0]) == 0 and x.ndim):
         conditions = [conditions]
-    masks = np.asarray(conditions, dtype=bool)
+    masks = [as_array(condition).astype(bool) for condition in conditions]
     if len(funclist) == len(masks) + 1:
-        masks = np.concatenate([masks, ~np.any(masks, axis=0, keepdims=True)])
+        masks.append(~reduce(np.logical_or, masks))
     elif len(funclist) != len(masks):
         raise ValueError(
             f"np.piecewise with {len(masks)} condition(s) takes {len(masks)} or {len(masks) + 1} functions, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.lib.array_utils import normalize_axis_index
 
 from autodiff.op import as_operand, implements, outside, refuse, strip
 from autodiff.ops.indexing.index import pick
-from autodiff.ops.operands import as_array, as_arrays
+from autodiff.ops.operands import as_array, as_arrays, places
 
 
 @implements(np.take)
@@ -20,8 +21,8 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
         a, axis = np.ravel(a), axis or 0
     axis = normalize_axis_index(axis, a.ndim)
     # numpy says which places are meant, for negative numbers and for every mode.
-    places = np.take(np.arange(a.shape[axis]), strip(indices), mode=mode)  # type: ignore[call-overload]
-    return a[(*(slice(None),) * axis, places)]
+    chosen = np.take(np.arange(a.shape[axis], like=strip(a)), strip(indices), mode=mode)  # type: ignore[call-overload]
+    return a[(*(slice(None),) * axis, chosen)]
 
 
 @implements(np.take_along_axis)
@@ -34,7 +35,7 @@ def take_along_axis(arr: Any, indices: Any, *axis: Any, **options: Any) -> Any:
 def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
     """Take the slices where a condition holds, as ``np.compress``."""
     refuse("compress", out=out)
-    condition = np.asarray(strip(condition))
+    condition = as_array(strip(condition))
     if condition.ndim != 1:
         raise ValueError(f"np.compress takes a condition of 1 dimension, got one of shape {condition.shape}")
     return np.take(as_array(a), np.flatnonzero(condition), axis)
@@ -53,17 +54,14 @@ def choose(a: Any, choices: Any, out: Any = None, mode: str = "raise") -> Any:
     arrays = as_arrays(*choices)
     sizes = [x.size for x in arrays]
     # numpy chooses among positions in the row that all arrays make together.
-    positions = [
-        start + np.arange(n).reshape(x.shape)
-        for x, n, start in zip(arrays, sizes, np.cumsum([0, *sizes]), strict=False)
-    ]
+    positions = [start + places(x) for x, start in zip(arrays, accumulate(sizes, initial=0), strict=False)]
     return np.concatenate([np.ravel(x) for x in arrays])[np.choose(strip(a), positions, mode=mode)]  # type: ignore[call-overload]
 
 
 @implements(np.select)
 def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
     """Choose each element from the array of the first condition that holds, as ``np.select``."""
-    conditions = [np.asarray(strip(c)) for c in condlist]
+    conditions = [as_array(strip(c)) for c in condlist]
     choices = [x if np.isscalar(x) else as_operand(x) for x in (*choicelist, default)]
     if len(conditions) != len(choices) - 1 or not conditions:
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Order: sorting and its relatives. The gradient goes to where each element came from; ranks and counts have none."""
+"""Order: sorting and its relatives. The gradient goes to where each element came from; ranks have none."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.op import as_operand, implements, outside, strip
-from autodiff.ops.indexing.index import pick, scatter
-from autodiff.tensor import Tensor
+from autodiff.op import implements, outside, strip
+from autodiff.ops.indexing.index import pick
 
 
 @implements(np.sort)
@@ -56,27 +55,4 @@ def union1d(ar1: Any, ar2: Any) -> Any:
     return np.unique(np.concatenate([ar1, ar2], axis=None))
 
 
-@implements(np.bincount)
-def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
-    """Count each number, as ``np.bincount``; with `weights` a Tensor, their differentiable sums."""
-    x, weights = strip(x), as_operand(weights)
-    if not isinstance(weights, Tensor):
-        return np.bincount(x, weights, minlength)
-    length = np.bincount(x, strip(weights), minlength).size  # raises where numpy does
-    return scatter(weights.astype(np.float64), index=np.array(x, dtype=np.intp), shape=(length,))
-
-
-@implements(np.histogram)
-def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
-    """Count elements in bins, as ``np.histogram``: plain arrays; with `weights` a Tensor, their differentiable sums."""
-    a, weights = np.asarray(strip(a)), as_operand(weights)
-    counts, edges = np.histogram(a, strip(bins), strip(range), density, strip(weights))
-    if not isinstance(weights, Tensor):
-        return counts, edges
-    inside = (a >= edges[0]) & (a <= edges[-1])
-    places = np.minimum(np.searchsorted(edges, a[inside], side="right"), counts.size) - 1
-    sums = scatter(weights[inside], index=places, shape=counts.shape)
-    return (sums / (np.diff(edges) * sums.sum()) if density else sums), edges
-
-
-outside(np.argpartition, np.argsort, np.digitize, np.histogram_bin_edges, np.lexsort, np.searchsorted)
+outside(np.argpartition, np.argsort, np.digitize, np.lexsort, np.searchsorted)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import handlers, strip
-from autodiff.ops.operands import as_array
+from autodiff.ops.operands import as_array, places
 from autodiff.state import grad_mode
 from autodiff.tensor import Tensor, brief
 
@@ -31,8 +31,8 @@ def _writes(function: Callable[..., Any], written: str, *names: str) -> None:
             function(target, **given)
             return
         # numpy writes the positions of the values among those of the target; both in one row are then picked by them.
-        positions = np.arange(target.size).reshape(target.shape)
-        given[written] = target.size + np.arange(values.size).reshape(values.shape)
+        positions = places(target)
+        given[written] = target.size + places(values)
         function(positions, **given)
         target[...] = np.concatenate([target, values], axis=None)[positions]
 

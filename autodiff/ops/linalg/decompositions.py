@@ -19,8 +19,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import implements, op, strip
-from autodiff.ops.operands import as_array, mT
+from autodiff.ops.operands import as_array, eye, mT
 from autodiff.sample import regular, sample
+
+# numpy's own types for what it returns; other arrays' libraries may return plain tuples.
+_Eigh = type(np.linalg.eigh(np.ones((1, 1))))
+_Svd = type(np.linalg.svd(np.ones((1, 1))))
 
 
 class Factorisation:
@@ -60,7 +64,7 @@ def symmetric(a: Any, triangle: str = "L") -> Any:
 
 def mirrored(a: Any) -> Any:
     """Return the lower triangle of `a`, and its mirror image above the diagonal."""
-    return np.where(np.tri(a.shape[-1], dtype=bool), a, mT(a))
+    return np.where(np.tri(a.shape[-1], dtype=bool, like=strip(a)), a, mT(a))
 
 
 def _is_square(a: Any) -> bool:
@@ -74,7 +78,7 @@ def _symmetrised(a: Any) -> Any:
 
 def _gaps(values: Any) -> Any:
     """How far the j-th value lies above the i-th; 1 on the diagonal, where nothing is divided."""
-    return values[..., None, :] - values[..., :, None] + np.eye(values.shape[-1], dtype=values.dtype)
+    return values[..., None, :] - values[..., :, None] + eye(values.shape[-1], values)
 
 
 def _skew(x: Any) -> Any:
@@ -114,10 +118,7 @@ eigenvectors = op(
 def eigh(a: Any, UPLO: str = "L") -> Any:
     """Eigenvalues and eigenvectors of a symmetric matrix, as ``np.linalg.eigh``."""
     a, shared = symmetric(a, UPLO), Factorisation(np.linalg.eigh)
-    return shared.of(strip(a))._replace(
-        eigenvalues=eigenvalues(a, shared=shared),
-        eigenvectors=eigenvectors(a, shared=shared),
-    )
+    return _Eigh(eigenvalues(a, shared=shared), eigenvectors(a, shared=shared))
 
 
 @implements(np.linalg.eigvalsh)
@@ -126,16 +127,21 @@ def eigvalsh(a: Any, UPLO: str = "L") -> Any:
     return eigenvalues(symmetric(a, UPLO))
 
 
+def _cholesky(a: Any, upper: bool = False) -> Any:
+    lower = np.linalg.cholesky(_symmetrised(a))  # CuPy's knows no other
+    return mT(lower) if upper else lower
+
+
 def _cholesky_rule(g: Any, y: Any, a: Any, upper: bool = False) -> Any:
     lower, g = (mT(y), mT(g)) if upper else (y, g)
-    n = a.shape[-1]
-    inner = (mT(lower) @ g) * (np.tri(n, dtype=a.dtype) - np.eye(n, dtype=a.dtype) / 2)
+    diagonal = eye(a.shape[-1], a).astype(a.dtype)
+    inner = np.tril(mT(lower) @ g) * (1 - diagonal / 2)
     half = np.linalg.solve(mT(lower), mT(np.linalg.solve(mT(lower), inner)))
     return (half + mT(half)) / 2
 
 
 _cholesky_op = op(
-    lambda a, upper=False: np.linalg.cholesky(_symmetrised(a), upper=upper),
+    _cholesky,
     _cholesky_rule,
     name="cholesky",
     formula="sym(L⁻ᵀ·low(Lᵀg)·L⁻¹)",
@@ -172,7 +178,7 @@ def _vectors_rule(g: Any, u: Any, s: Any, vh: Any) -> Any:
     k = s.shape[-1]
     g1, u1, vh = g[..., :k], u[..., :k], vh[..., :k, :]
     projected = mT(u1) @ g1
-    sums = np.where(np.eye(k, dtype=bool), 1, s[..., None, :] + s[..., :, None])
+    sums = np.where(eye(k, s), 1, s[..., None, :] + s[..., :, None])
     squares = _gaps(s) * sums  # the differences of two squares, written so that they keep their precision
     with np.errstate(divide="ignore", invalid="ignore"):
         result = u1 @ (_skew(projected) / squares * s[..., None, :])
@@ -236,10 +242,10 @@ def svd(a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: 
     if not compute_uv:
         return singular_values(a)
     shared = _svd_of(full_matrices)
-    return shared.of(strip(a))._replace(
-        U=left_vectors(a, full=full_matrices, shared=shared),
-        S=singular_values(a, shared=shared),
-        Vh=right_vectors(a, full=full_matrices, shared=shared),
+    return _Svd(
+        left_vectors(a, full=full_matrices, shared=shared),
+        singular_values(a, shared=shared),
+        right_vectors(a, full=full_matrices, shared=shared),
     )
 
 
@@ -257,4 +263,4 @@ def _svd_of_symmetric(a: Any, compute_uv: bool) -> Any:
         return np.abs(w)
     u = np.take_along_axis(v, order[..., None, :], axis=-1)
     vh = mT(u * np.copysign(1, strip(w))[..., None, :])
-    return type(np.linalg.svd(np.eye(1)))(u, np.abs(w), vh)
+    return _Svd(u, np.abs(w), vh)

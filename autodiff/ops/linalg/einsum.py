@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import implements, op, outside, refuse, strip
-from autodiff.ops.operands import as_array
+from autodiff.ops.operands import as_array, eye
 from autodiff.sample import real, sample
 
 
@@ -23,7 +23,7 @@ def _by_operand(i: int, g: Any, y: Any, *xs: Any, subscripts: str, optimize: Any
         if label in target:
             # Only elements on the diagonal went into the result: the identity puts the gradient there.
             twin = next(unused)
-            terms.append((label + twin, np.eye(length, dtype=x.dtype, like=x)))
+            terms.append((label + twin, eye(length, x).astype(x.dtype)))
             target += twin
             continue
         target += label
@@ -44,8 +44,24 @@ def _spans(term: tuple[str, Any], label: str, length: int) -> bool:
     return label in labels and length in (1, np.shape(strip(x))[labels.index(label)])
 
 
+def _forward(*xs: Any, subscripts: str, optimize: Any = False) -> Any:
+    try:
+        return np.einsum(subscripts, *xs, optimize=optimize)
+    except ValueError as error:
+        inputs, _ = _parts(subscripts)
+        pairs = [pair for labels, x in zip(inputs, xs, strict=True) for pair in zip(labels, x.shape, strict=True)]
+        lengths = {label: sorted({n for other, n in pairs if other == label and n != 1}) for label, _ in pairs}
+        unequal = [f"{label!r} stands for the lengths {ns}" for label, ns in lengths.items() if len(ns) > 1]
+        if not unequal:
+            raise
+        raise ValueError(
+            f"einsum {subscripts!r} of shapes {[x.shape for x in xs]}: {', '.join(unequal)}, where it should be one; "
+            "give axes of different lengths different letters"
+        ) from error
+
+
 _einsum_op = op(
-    lambda *xs, subscripts, optimize=False: np.einsum(subscripts, *xs, optimize=optimize),
+    _forward,
     _by_operand,
     name="einsum",
     symbol="Σ",
@@ -72,7 +88,7 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **options: An
     refuse("einsum", out=out, **options)
     text, xs = _interleaved(operands) if not isinstance(operands[0], str) else (operands[0], operands[1:])
     xs = tuple(as_array(x) for x in xs)
-    return _einsum_op(xs, subscripts=_explicit(text.replace(" ", ""), [x.ndim for x in xs]), optimize=optimize)
+    return _einsum_op(xs, subscripts=_explicit(text.replace(" ", ""), [x.shape for x in xs]), optimize=optimize)
 
 
 def _interleaved(operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
@@ -90,18 +106,21 @@ def _interleaved(operands: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     return text + ("->" + texts[-1] if len(operands) > pairs else ""), operands[:pairs:2]
 
 
-def _explicit(text: str, ndims: list[int]) -> str:
+def _explicit(text: str, shapes: list[tuple[int, ...]]) -> str:
     """Write an implicit output out, and give every axis that an ellipsis stands for a letter."""
     left, arrow, output = text.partition("->")
     inputs = left.split(",")
-    if len(inputs) != len(ndims):
-        raise ValueError(f"einsum: {text!r} names {len(inputs)} operands, got {len(ndims)}")
+    if len(inputs) != len(shapes):
+        raise ValueError(f"einsum: {text!r} names {len(inputs)} operands, got {len(shapes)}, of shapes {shapes}")
     hidden = []
-    for labels, ndim in zip(inputs, ndims, strict=True):
+    for labels, ndim in zip(inputs, map(len, shapes), strict=True):
         named = len(labels.replace("...", ""))
         hidden.append(ndim - named if "..." in labels else 0)
         if hidden[-1] < 0 or ("..." not in labels and named != ndim):
-            raise ValueError(f"einsum: {labels!r} in {text!r} names {named} axes of an operand that has {ndim}")
+            raise ValueError(
+                f"einsum {text!r} of shapes {shapes}: {labels!r} names {named} axes of an operand that has {ndim}; "
+                "write one letter for every axis, or `...` for those not named"
+            )
     letters = "".join(letter for letter in ascii_letters if letter not in text)
     widest = max(hidden)
     if widest > len(letters):

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import Op, implements, op
+from autodiff.ops.linalg.unfit import explaining
 from autodiff.ops.operands import as_array, mT
 from autodiff.sample import real
 
@@ -45,9 +46,10 @@ def _matmul_by_b(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 matmul = op(
-    np.matmul,
+    explaining(np.matmul, -1, -2),
     _matmul_by_a,
     _matmul_by_b,
+    numpy=np.matmul,
     symbol="@",
     formula=("g·Bᵀ", "Aᵀ·g"),
     samples=[
@@ -63,9 +65,10 @@ matmul = op(
     ],
 )
 vecdot = op(
-    np.vecdot,
+    explaining(np.vecdot, -1, -1),
     lambda g, y, a, b: _column(g) * b,
     lambda g, y, a, b: _column(g) * a,
+    numpy=np.vecdot,
     symbol="·",
     formula=("g·b", "g·a"),
     samples=[(real(2, 3), real(3)), (real(3), real(3)), (real(2, 1, 3), real(3, 3))],
@@ -108,17 +111,19 @@ _along(vecdot, np.vecdot, 0)
 
 if hasattr(np, "matvec"):  # numpy 2.2
     matvec = op(
-        np.matvec,
+        explaining(np.matvec, -1, -1),
         lambda g, y, a, v: _column(g) * _row(v),
         lambda g, y, a, v: np.vecmat(g, a),
+        numpy=np.matvec,
         symbol="@",
         formula=("g·vᵀ", "Aᵀ·g"),
         samples=[(real(2, 3), real(3)), (real(2, 2, 3), real(3)), (real(2, 3), real(4, 3))],
     )
     vecmat = op(
-        np.vecmat,
+        explaining(np.vecmat, -1, -2),
         lambda g, y, v, a: np.matvec(a, g),
         lambda g, y, v, a: _column(v) * _row(g),
+        numpy=np.vecmat,
         symbol="@",
         formula=("A·g", "v·gᵀ"),
         samples=[(real(2), real(2, 3)), (real(2), real(2, 2, 3)), (real(4, 2), real(2, 3))],
@@ -155,10 +160,9 @@ def _dot_as_matrices(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 dot = op(
-    lambda a, b: np.dot(a, b),  # compiled, it did not always tell the names of its arguments
+    explaining(np.dot, -1, -2),
     _dot_by_a,
     _dot_by_b,
-    name="dot",
     numpy=np.dot,
     symbol="·",
     formula=("g·Bᵀ", "Aᵀ·g"),

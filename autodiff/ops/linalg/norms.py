@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import implements, op, strip
-from autodiff.ops.operands import as_array, as_floats
+from autodiff.ops.operands import as_array, as_floats, eye
 from autodiff.sample import real, sample
 
 
@@ -145,6 +145,6 @@ def cond(x: Any, p: Any = None) -> Any:
         s = np.linalg.svdvals(x)
         over, under = (s[..., -1], s[..., 0]) if p == -2 else (s[..., 0], s[..., -1])
         return np.where(singular, value, over / np.where(singular, 1, under))
-    sound = np.where(singular[..., None, None], np.eye(x.shape[-1], dtype=x.dtype), x)
+    sound = np.where(singular[..., None, None], eye(x.shape[-1], x).astype(x.dtype), x)
     product = np.linalg.norm(x, p, (-2, -1)) * np.linalg.norm(np.linalg.inv(sound), p, (-2, -1))
     return np.where(singular, value, product)

@@ -9,19 +9,28 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import implements, refuse
-from autodiff.ops.operands import as_array, as_arrays, mT
+from autodiff.ops.linalg.unfit import unfit
+from autodiff.ops.operands import as_array, as_arrays, eye, mT
 
 
 @implements(np.vdot)
 def vdot(a: Any, b: Any, /) -> Any:
     """Sum of the products of all elements, as ``np.vdot``."""
-    return np.dot(np.ravel(as_array(a)), np.ravel(as_array(b)))
+    a, b = as_arrays(a, b)
+    if a.size != b.size:
+        raise ValueError(
+            f"vdot of shapes {a.shape} and {b.shape}: it multiplies all elements in pairs, but there are {a.size} and "
+            f"{b.size}; write `np.dot(a, b)` for a product of matrices"
+        )
+    return np.dot(np.ravel(a), np.ravel(b))
 
 
 @implements(np.inner)
 def inner(a: Any, b: Any, /) -> Any:
     """Products over the last axis of both, as ``np.inner``."""
     a, b = as_arrays(a, b)
+    if a.ndim and b.ndim and a.shape[-1] != b.shape[-1]:
+        raise unfit("inner", a.shape, b.shape, -1, -1)
     return np.dot(a, mT(b) if a.ndim and b.ndim > 1 else b)
 
 
@@ -59,8 +68,16 @@ def tensordot(a: Any, b: Any, axes: Any = 2) -> Any:
     a, b = as_arrays(a, b)
     pair = axes if hasattr(axes, "__iter__") else (range(-axes, 0), range(axes))
     over_a, over_b = ([int(axis) for axis in np.atleast_1d(entry)] for entry in pair)
-    if [a.shape[i] for i in over_a] != [b.shape[i] for i in over_b]:
-        raise ValueError(f"tensordot: shapes {a.shape} and {b.shape} differ along the axes {over_a} and {over_b}")
+    over = f"it sums over axes {over_a} of the first, {over_b} of the second"
+    said = f"tensordot of shapes {a.shape} and {b.shape}: {over}"
+    if any(not -x.ndim <= i < x.ndim for x, over in ((a, over_a), (b, over_b)) for i in over):
+        raise IndexError(f"{said}, which do not all exist; write `axes=([of the first], [of the second])`")
+    lengths_a, lengths_b = ([x.shape[i] for i in over] for x, over in ((a, over_a), (b, over_b)))
+    if lengths_a != lengths_b:
+        raise ValueError(
+            f"{said}, whose lengths {lengths_a} and {lengths_b} should be equal; write the pairs of axes that belong "
+            "together as `axes=([of the first], [of the second])`"
+        )
     over_a, over_b = [i % a.ndim for i in over_a], [i % b.ndim for i in over_b]
     if len({*over_a}) < len(over_a) or len({*over_b}) < len(over_b):
         raise ValueError(f"tensordot: duplicate axes among {over_a} of the first operand, {over_b} of the second")
@@ -123,7 +140,7 @@ def matrix_power(a: Any, n: Any) -> Any:
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         raise np.linalg.LinAlgError(f"matrix_power takes square matrices, got shape {a.shape}")
     if n == 0:
-        return np.where(False, a, np.eye(a.shape[-1], dtype=a.dtype))
+        return np.where(False, a, eye(a.shape[-1], a).astype(a.dtype))
     square, n = (np.linalg.inv(a), -n) if n < 0 else (a, n)
     result = None
     while True:

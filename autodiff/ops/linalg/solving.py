@@ -9,9 +9,11 @@ import numpy as np
 
 from autodiff.op import Op, implements, op, outside, strip
 from autodiff.ops.linalg.decompositions import Factorisation, symmetric
-from autodiff.ops.operands import as_array, as_arrays, mT
+from autodiff.ops.operands import as_array, as_arrays, eye, mT
 from autodiff.sample import real, regular, sample
 from autodiff.tensor import as_tensor
+
+_Slogdet = type(np.linalg.slogdet(np.ones((1, 1))))
 
 # Determinants
 
@@ -26,7 +28,7 @@ def _cofactors(a: Any) -> Any:
 def _without(s: Any, count: int) -> Any:
     """Products of all singular values but each one, or (`count` 2) but each pair; never by division."""
     n = s.shape[-1]
-    left_out = np.eye(n, dtype=bool)
+    left_out = eye(n, s)
     if count == 2:
         left_out = left_out[:, None] | left_out
     table = np.where(left_out, 1, np.reshape(s, (*s.shape[:-1], *(1,) * count, n)))
@@ -39,10 +41,10 @@ def _cofactors_rule(g: Any, y: Any, a: Any) -> Any:
     u, s, vh = np.linalg.svd(a)
     sign = np.sign(np.linalg.det(strip(u)) * np.linalg.det(strip(vh)))[..., None, None]
     n = a.shape[-1]
-    pairs = np.where(np.eye(n, dtype=bool), 0, _without(s, 2)) * sign
+    pairs = np.where(eye(n, a), 0, _without(s, 2)) * sign
     inner = mT(u) @ g @ mT(vh)
     diagonal = np.sum(pairs * np.diagonal(inner, axis1=-2, axis2=-1)[..., None, :], axis=-1)
-    return u @ (np.where(np.eye(n, dtype=bool), diagonal[..., None, :], -pairs * mT(inner))) @ vh
+    return u @ (np.where(eye(n, a), diagonal[..., None, :], -pairs * mT(inner))) @ vh
 
 
 def _det_rule(g: Any, y: Any, a: Any) -> Any:
@@ -90,8 +92,7 @@ logabsdet = op(
 def slogdet(a: Any) -> Any:
     """Sign and logarithm of the determinant, as ``np.linalg.slogdet``; the sign has no gradient."""
     a, shared = as_array(a), Factorisation(np.linalg.slogdet)
-    both = shared.of(strip(a))
-    return both._replace(sign=as_tensor(np.array(both.sign)), logabsdet=logabsdet(a, shared=shared))
+    return _Slogdet(as_tensor(shared.part(strip(a), 0)), logabsdet(a, shared=shared))
 
 
 # Inverses
@@ -192,7 +193,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     precision = np.finfo(strip(s).dtype).eps
     limit = precision * max(m, n) if rcond is None else strip(rcond) if strip(rcond) >= 0 else precision
     x = np.dot(np.linalg.pinv(a, limit), b)
-    rank = int(np.sum(strip(s) > limit * np.max(strip(s), initial=0)))
+    rank = int((strip(s) > limit * strip(s)[:1]).sum())
     residuals = b[:0] if rank != n or m <= n else np.sum(np.reshape(b - np.dot(a, x), (m, -1)) ** 2, axis=0)
     return x, np.ravel(residuals), rank, s
 

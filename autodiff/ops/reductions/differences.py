@@ -32,8 +32,9 @@ def diff(a: Any, n: int = 1, axis: int = -1, prepend: Any = np._NoValue, append:
         parts.append(_column(append, a, axis))
     if len(parts) > 1:
         a = np.concatenate(parts, axis=axis)
+    subtract = np.not_equal if strip(a).dtype == np.bool_ else np.subtract
     for _ in range(n):
-        a = _part(a, axis, 1, None) - _part(a, axis, None, -1)
+        a = subtract(_part(a, axis, 1, None), _part(a, axis, None, -1))
     return a
 
 
@@ -91,6 +92,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
 def _widths(grid: Any, f: Any, axis: int) -> Any:
     """The distances between neighbours along an axis: all of them, as an array that broadcasts with `f`."""
     grid = as_operand(grid)
+    if not hasattr(grid, "__array_function__"):
+        grid = np.asarray(grid, like=strip(f))
     shape = [1] * f.ndim
     shape[axis] = f.shape[axis] - 1
     if not np.ndim(strip(grid)):

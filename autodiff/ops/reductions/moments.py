@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -19,14 +20,15 @@ def _centred(x: Any, axis: Any, where: Any) -> Any:
         return x - np.mean(x, axis=axis, keepdims=True)
     # A group without elements has no mean; its elements are masked, so that any number will do.
     n = np.maximum(count(x, None, axis, where), 1)
-    return np.where(where, x - np.sum(x, axis=axis, keepdims=True, where=where) / n, 0)
+    return np.where(where, x - np.sum(np.where(where, x, 0), axis=axis, keepdims=True) / n, 0)
 
 
 def _per_freedom(n: Any, ddof: float) -> Any:
     """One over the degrees of freedom; without any the variance is infinite or undefined, and so is its slope."""
+    if isinstance(n, int):
+        return float(1 / (n - ddof)) if n > ddof else math.inf
     with np.errstate(divide="ignore"):
-        inverse = 1 / np.maximum(np.asarray(n - ddof, dtype=float), 0)
-    return np.where(n == 0, 0, inverse) if inverse.ndim else float(inverse)
+        return np.where(n == 0, 0, 1.0 / np.maximum(n - ddof, 0))
 
 
 def variance_slope(
@@ -87,11 +89,11 @@ def var(
     if where is not True:  # what is left out may be NaN: let nothing flow there
         centred = np.where(where, centred, 0)
     squares = np.square(centred)
-    mask = np.broadcast_to(strip(where), squares.shape)
-    n = np.count_nonzero(mask, axis=axis, keepdims=keepdims is not NOT_GIVEN and bool(keepdims))
+    result = np.mean(squares, axis=axis, keepdims=keepdims, where=where)
+    n = count(squares, result, axis, strip(where))
     with np.errstate(divide="ignore", invalid="ignore"):
-        factor = np.asarray(n / np.maximum(n - ddof, 0), dtype=squares.dtype)
-    return np.mean(squares, axis=axis, keepdims=keepdims, where=where) * factor
+        factor = (n / np.maximum(n - ddof, 0)).astype(squares.dtype)
+    return result * (factor if where is True else np.reshape(factor, result.shape))
 
 
 @implements(np.std)

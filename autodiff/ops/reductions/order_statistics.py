@@ -13,6 +13,7 @@ import numpy as np
 
 from autodiff.op import Op, implements, op, refuse, strip
 from autodiff.operators import settled
+from autodiff.ops.operands import as_array
 from autodiff.ops.reductions.totals import NOT_GIVEN, as_rows
 from autodiff.sample import real, sample
 from autodiff.tensor import Tensor
@@ -33,21 +34,21 @@ def _quantile_slope(g: Any, y: Any, x: Any, q: Any, axis: Any, method: str, skip
     plain = strip(rows)
     if not plain.size:
         return np.zeros_like(strip(x))
-    q = np.asarray(q, dtype=float)
+    q = np.ravel(q)
     each = (q.size, *plain.shape[:-1], 1)
     g, y = np.reshape(g, each), np.reshape(strip(y), each)
     in_order = np.sort(plain, axis=-1)
-    n = (~np.isnan(in_order)).sum(axis=-1, keepdims=True) if skip_nan else np.full(each[1:], plain.shape[-1])
+    n = (~np.isnan(in_order)).sum(axis=-1, keepdims=True) if skip_nan else plain.shape[-1]
     slope: Any = 0
-    for j, share in enumerate(q.flat):
-        low, high, weight = _neighbours(in_order, y[j], n, float(share), method)
+    for j in range(q.size):
+        low, high, weight = _neighbours(in_order, y[j], n, q[j], method)
         slope = slope + _shared(g[j], plain, low, 1 - weight) + _shared(g[j], plain, high, weight)
     if skip_nan:
         slope = np.where(np.isnan(plain), 0, slope)
     return back(slope)
 
 
-def _neighbours(in_order: Any, y: Any, n: Any, q: float, method: str) -> tuple[Any, Any, Any]:
+def _neighbours(in_order: Any, y: Any, n: Any, q: Any, method: str) -> tuple[Any, Any, Any]:
     """The two elements of each sorted row between which its quantile `y` lies, and the weight of the higher."""
     if method in _PLOTTING:
         alpha, beta = _PLOTTING[method]
@@ -58,7 +59,7 @@ def _neighbours(in_order: Any, y: Any, n: Any, q: float, method: str) -> tuple[A
     else:  # y is an element, or the middle of two
         low = np.maximum((in_order <= y).sum(axis=-1, keepdims=True) - 1, 0)
         high = np.minimum((in_order < y).sum(axis=-1, keepdims=True), n - 1)
-        weight = np.full(n.shape, 0.5)
+        weight = 0.5
     # With a NaN among them the quantile is NaN, and so are the elements that make it, which sort to the end.
     low, high = (np.where(np.isnan(y), in_order.shape[-1] - 1, i) for i in (low, high))
     return np.take_along_axis(in_order, low, axis=-1), np.take_along_axis(in_order, high, axis=-1), weight
@@ -75,7 +76,7 @@ def _rule(scale: float, skip_nan: bool) -> Callable[..., Any]:
         g: Any, y: Any, x: Any, q: Any, axis: Any = None, method: str = "linear", keepdims: bool = False,
         weights: Any = None,
     ) -> Any:  # fmt: skip
-        return _quantile_slope(g, y, x, np.asarray(q) / scale, axis, method, skip_nan)
+        return _quantile_slope(g, y, x, np.divide(q, scale), axis, method, skip_nan)
 
     return rule
 
@@ -131,7 +132,8 @@ def _declare_quantile(function: Callable[..., Any], scale: float, skip_nan: bool
     ) -> Any:
         refuse(declared.name, out=out)
         _refuse_gradient_by(declared, q)
-        q = np.array(q) if isinstance(q, (list, tuple)) else settled(q)
+        a = as_array(a)
+        q = np.array(q, like=strip(a)) if isinstance(q, (list, tuple)) else settled(q)
         options = {"axis": axis, "method": method, "weights": settled(weights)}
         return declared(a, q=q, keepdims=keepdims is not NOT_GIVEN and bool(keepdims), **options)
 

@@ -11,6 +11,7 @@ from autodiff.op import Op, implements, op, refuse, strip
 from autodiff.ops.activations import sigmoid
 from autodiff.ops.elementwise.conversion import convert
 from autodiff.ops.elementwise.exponentials import difference
+from autodiff.ops.operands import places
 from autodiff.sample import real, sample
 
 
@@ -154,5 +155,5 @@ def running_extreme(ufunc: np.ufunc, x: Any, axis: int = 0) -> Any:
     plain = strip(x)
     extremes = ufunc.accumulate(plain, axis=axis)
     hit = (plain == extremes) | (np.isnan(plain) & np.isnan(extremes))
-    positions = np.where(hit, np.arange(x.size).reshape(x.shape), -1)
+    positions = np.where(hit, places(x), -1)
     return np.ravel(x)[np.maximum.accumulate(positions, axis=axis)]

@@ -111,7 +111,8 @@ def as_rows(x: Any, axis: Any) -> tuple[Any, Callable[[Any], Any]]:
     order = [*kept, *axes]
     moved = np.transpose(x, order)
     rows = np.reshape(moved, (*moved.shape[: len(kept)], math.prod(moved.shape[len(kept) :])))
-    return rows, lambda rows: np.transpose(np.reshape(rows, moved.shape), np.argsort(order))
+    back = sorted(range(x.ndim), key=order.__getitem__)
+    return rows, lambda rows: np.transpose(np.reshape(rows, moved.shape), back)
 
 
 _prod_op = op(

@@ -9,11 +9,14 @@ from typing import Any, NoReturn
 import numpy as np
 
 from autodiff.op import as_operand, handlers, refuse, strip
+from autodiff.operators import settled
 from autodiff.ops.activations import logsumexp
 from autodiff.ops.elementwise.conversion import convert
+from autodiff.ops.indexing.index import scatter
 from autodiff.ops.reductions.ignoring_nan import nanmax, nanmin
 from autodiff.ops.reductions.scans import cumprod, cumsum, logcumsumexp, running_extreme
 from autodiff.ops.reductions.totals import largest, product, smallest, total
+from autodiff.tensor import Tensor, brief
 
 Function = Callable[..., Any]
 
@@ -76,6 +79,18 @@ for _ufunc in _paired:
     handlers[_ufunc, "outer"] = partial(_outer, _ufunc)
 
 
+def _add_at(ufunc: np.ufunc, target: Any, index: Any, values: Any) -> None:
+    """Add to, or subtract from, the elements that an index names, as often as it does; the tensor is updated."""
+    if not isinstance(target, Tensor):
+        raise TypeError(
+            f"np.{ufunc.__name__}.at would write {brief(values)} into an array, where no gradient can follow; make the "
+            "array a Tensor first, `x = Tensor(x)`, or write `t.data` when no gradient is wanted"
+        )
+    index = settled(index)
+    each = np.broadcast_to(as_operand(values), strip(target)[index].shape)
+    target[...] = ufunc(target, scatter(each, index=index, shape=target.shape))
+
+
 def _refuse_at(ufunc: np.ufunc, *args: Any) -> NoReturn:
     raise NotImplementedError(
         f"np.{ufunc.__name__}.at changes its operand, where no gradient can follow; for a tensor and an index that "
@@ -98,3 +113,5 @@ _in_place: tuple[np.ufunc, ...] = (
 for _ufunc in _in_place:
     handlers[_ufunc, "at"] = partial(_refuse_at, _ufunc)
     handlers[_ufunc, "reduceat"] = partial(_refuse_reduceat, _ufunc)
+handlers[np.add, "at"] = partial(_add_at, np.add)
+handlers[np.subtract, "at"] = partial(_add_at, np.subtract)

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.op import as_operand, implements, op, refuse
+from autodiff.op import as_operand, implements, op, refuse, strip
 from autodiff.ops.indexing.index import scatter
 from autodiff.sample import real, sample
 
 
 def _diagonal_rule(g: Any, y: Any, x: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
-    steps = np.arange(g.shape[-1])
+    steps = np.arange(g.shape[-1], like=strip(g))
     rest = [n for i, n in enumerate(x.shape) if i not in (axis1 % x.ndim, axis2 % x.ndim)]
     place = (..., steps + max(-offset, 0), steps + max(offset, 0))
     last = scatter(g, index=place, shape=(*rest, x.shape[axis1], x.shape[axis2]))

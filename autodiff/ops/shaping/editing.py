@@ -8,7 +8,7 @@ import numpy as np
 
 from autodiff.op import implements, strip
 from autodiff.ops.indexing.index import pick, refuse_rounding
-from autodiff.ops.operands import as_arrays
+from autodiff.ops.operands import as_arrays, places
 
 
 @implements(np.append)
@@ -24,8 +24,7 @@ def insert(arr: Any, obj: Any, values: Any, axis: int | None = None) -> Any:
     arr, values = as_arrays(arr, values)
     refuse_rounding(arr.dtype, values)
     # numpy inserts the values' positions among the array's; both in one row are then picked by position.
-    inserted = (arr.size + np.arange(values.size)).reshape(values.shape)
-    positions = np.insert(np.arange(arr.size).reshape(arr.shape), strip(obj), inserted, axis)
+    positions = np.insert(places(arr), strip(obj), arr.size + places(values), axis)
     joined = np.concatenate([arr, values], axis=None)[positions]
     return joined if joined.dtype == arr.dtype else joined.astype(arr.dtype)
 

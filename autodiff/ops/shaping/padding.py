@@ -110,7 +110,7 @@ def _ramps(x: Any, axis: int, width: Pair, mode: str, ends: Pair) -> Pair:
     n = x.shape[axis]
     edges = _part(x, axis, 0, 1), _part(x, axis, n - 1, n)
     before, after = (
-        end + _along(np.arange(w, dtype=x.dtype), x, axis) * ((edge - end) / max(w, 1))
+        end + _along(np.arange(w, dtype=x.dtype, like=strip(x)), x, axis) * ((edge - end) / max(w, 1))
         for end, edge, w in zip(ends, edges, width, strict=True)
     )
     return _as(x.dtype, before), _as(x.dtype, np.flip(after, axis))
@@ -148,11 +148,14 @@ def _odd_mirrors(x: Any, axis: int, width: Pair, mode: str, _: Pair) -> Pair:
     a = 1 - sign - b
     edges = ((a, _part(x, axis, 0, 1)), (b, _part(x, axis, n - 1, n)))
 
+    def factors(row: Any) -> Any:
+        return _along(np.asarray(row, dtype=x.dtype, like=strip(x)), x, axis)
+
     def mirrored(side: slice) -> Any:
-        result = np.take(x, source[side], axis) * _along(sign[side].astype(x.dtype), x, axis)
+        result = np.take(x, np.asarray(source[side], like=strip(x)), axis) * factors(sign[side])
         for factor, edge in edges:
             if factor[side].any():  # 0·∞ would be NaN
-                result = result + _along(factor[side].astype(x.dtype), x, axis) * edge
+                result = result + factors(factor[side]) * edge
         return result
 
     return mirrored(slice(0, width[0])), mirrored(slice(width[0] + n, None))

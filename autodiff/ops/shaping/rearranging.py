@@ -104,7 +104,7 @@ def _repeat_rule(g: Any, y: Any, x: Any, repeats: Any, axis: Any = None) -> Any:
     if axis is None or not x.ndim:
         return np.reshape(_repeat_rule(g, y, np.ravel(x), repeats, 0), x.shape)
     before = (slice(None),) * (axis % g.ndim)
-    source = np.repeat(np.arange(x.shape[axis]), repeats)
+    source = np.repeat(np.arange(x.shape[axis], like=strip(g)), repeats)
     return scatter(g, index=(*before, source), shape=x.shape)
 
 
