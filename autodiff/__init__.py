@@ -1,5 +1,8 @@
 """A small reverse-mode tensor autograd over numpy arrays."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from autodiff import assignment, check, draw, engine, ops
 from autodiff.anomaly import AnomalyError, detect_anomaly
 from autodiff.check import GradientError, OpError, check_op, gradcheck
@@ -17,7 +20,7 @@ from autodiff.ops.activations import (
     softplus,
 )
 from autodiff.sources import Source, record_sources
-from autodiff.state import enable_grad, is_grad_enabled, no_grad, scope
+from autodiff.state import enable_grad, fresh, is_grad_enabled, no_grad, scope
 from autodiff.tensor import Tensor, as_tensor
 from autodiff.transforms import (
     checkpoint,
@@ -31,8 +34,13 @@ from autodiff.transforms import (
     vjp,
 )
 
+if TYPE_CHECKING:
+    from autodiff import compile, doctor
+    from autodiff.compile import CompileError
+
 __all__ = [
     "AnomalyError",
+    "CompileError",
     "GradientError",
     "Op",
     "OpError",
@@ -43,11 +51,14 @@ __all__ = [
     "check",
     "check_op",
     "checkpoint",
+    "compile",
     "detect_anomaly",
     "draw",
+    "doctor",
     "elu",
     "enable_grad",
     "engine",
+    "fresh",
     "gelu",
     "grad",
     "gradcheck",
@@ -73,3 +84,12 @@ __all__ = [
     "value_and_grad",
     "vjp",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    # What few programs need is imported when it is first asked for.
+    if name in ("compile", "doctor"):
+        return import_module(f"autodiff.{name}")
+    if name == "CompileError":
+        return import_module("autodiff.compile").CompileError
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

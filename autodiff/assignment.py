@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.changes import owners, tick
-from autodiff.op import apply, as_operand, handlers, registry, strip
+from autodiff.op import as_operand, handlers, registry, strip
 from autodiff.operators import settled
+from autodiff.sharing import lineage
 from autodiff.state import grad_mode
 from autodiff.tensor import Tensor, brief
+from autodiff.views import write
 
 
 def _augmented(ufunc: np.ufunc, sign: str) -> Callable[[Tensor, Any], Tensor]:
@@ -19,15 +21,20 @@ def _augmented(ufunc: np.ufunc, sign: str) -> Callable[[Tensor, Any], Tensor]:
 
     def method(self: Tensor, other: Any) -> Tensor:
         recording = grad_mode.get()
-        if recording and self.requires_grad and self.op is None:
-            raise RuntimeError(
-                f"`x {sign}= ...` on {brief(self)}, a leaf that requires a gradient: update it inside "
-                f"`with no_grad():`, or write `x = x {sign} ...` to compute with the result"
+        whole = lineage(self)[-1]
+        if recording:
+            _expect_writable(
+                self, whole, f"x {sign}= ...", f"update it inside `with no_grad():`, or write `x = x {sign} ...`"
             )
-        if recording and (self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)):
-            return handlers[ufunc](self, other)  # type: ignore[no-any-return]
-        ufunc(self._data, strip(other), out=self._data)
-        _stamp(self)
+        tracked = whole.requires_grad or self.requires_grad or (isinstance(other, Tensor) and other.requires_grad)
+        if recording and tracked:
+            result = handlers[ufunc](self, other)
+            if whole is self:
+                return result  # type: ignore[no-any-return]
+            write(self, ..., result)
+        else:
+            ufunc(self._data, strip(other), out=self._data)
+            _stamp(self)
         return self
 
     return method
@@ -36,29 +43,38 @@ def _augmented(ufunc: np.ufunc, sign: str) -> Callable[[Tensor, Any], Tensor]:
 def _assign(self: Tensor, index: Any, value: Any) -> None:
     """Do ``x[index] = value``: in place where no gradient is at stake, else `x` becomes the updated tensor."""
     index = settled(index)
+    if _is_this_view(value, self, index):
+        return
     recording = grad_mode.get()
-    if recording and self.requires_grad and self.op is None:
-        raise RuntimeError(
-            f"`x[i] = v` on {brief(self)}, a leaf that requires a gradient: assign inside `with no_grad():`, or "
-            "to a copy, `y = x.copy(); y[i] = v`"
+    whole = lineage(self)[-1]
+    if recording:
+        _expect_writable(
+            self, whole, "x[i] = v", "assign inside `with no_grad():`, or to a copy, `y = x.copy(); y[i] = v`"
         )
     value = as_operand(value)
-    if not recording or not (self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)):
+    tracked = whole.requires_grad or self.requires_grad or (isinstance(value, Tensor) and value.requires_grad)
+    if not recording or not tracked:
         self._data[index] = strip(value)
         _stamp(self)
         return
-    old: Tensor = Tensor.__new__(Tensor)
-    for slot in Tensor.__slots__:
-        if slot != "__weakref__":
-            setattr(old, slot, getattr(self, slot))
-    if value is self:
-        value = old
-    new = apply(registry["setitem"], (old, value), {"index": index})
-    _repoint(value, self, old)
-    self._data, self.requires_grad, self.op, self.inputs = new._data, True, new.op, new.inputs
-    self.params, self.scope, self.source, self._hooks = new.params, new.scope, new.source, None
-    self._past = [*(self._past or ()), (new.number, old)]
-    self.number = self.changed = new.number
+    write(self, index, value)
+
+
+def _is_this_view(value: Any, x: Tensor, index: Any) -> bool:
+    """Whether `value` is a view ``x[index]``: this is the second half of ``x[i] += v``, which has changed both."""
+    past = value._past if isinstance(value, Tensor) else None
+    return past is not None and past.base is x and past.op is registry["getitem"] and _same(past.params["index"], index)
+
+
+def _same(index: Any, other: Any) -> bool:
+    return type(index) is type(other) and bool(index == other)
+
+
+def _expect_writable(x: Tensor, whole: Tensor, sign: str, instead: str) -> None:
+    """Refuse to change a leaf that is differentiated by."""
+    if whole.requires_grad and whole.op is None:
+        what = f"{brief(x)}, a" if x is whole else f"{brief(x)}, a view of {brief(whole)}, which is a"
+        raise RuntimeError(f"`{sign}` on {what} leaf that requires a gradient: {instead}")
 
 
 def _stamp(x: Tensor) -> None:
@@ -68,30 +84,15 @@ def _stamp(x: Tensor) -> None:
         owner.changed = now
 
 
-def _repoint(value: Any, x: Tensor, old: Tensor) -> None:
-    """Let what `value` was computed from refer to `old`: `x`, about to depend on it, would close a cycle."""
-    first = x._past[0][1].number if x._past else x.number
-    stack = [value]
-    seen: set[Tensor] = set()
-    while stack:
-        node = stack.pop()
-        # Nothing older than x's first state can have used it.
-        if not isinstance(node, Tensor) or node in seen or node.number <= first:
-            continue
-        seen.add(node)
-        if node.inputs:
-            stack.extend(node.inputs)
-            if any(operand is x for operand in node.inputs):
-                then = old.as_of(node.number)
-                node.inputs = tuple([then if operand is x else operand for operand in node.inputs])
-
-
 for _name, _ufunc, _sign in (
     ("__iadd__", np.add, "+"),
     ("__isub__", np.subtract, "-"),
     ("__imul__", np.multiply, "*"),
     ("__itruediv__", np.divide, "/"),
     ("__ipow__", np.power, "**"),
+    ("__imod__", np.remainder, "%"),
+    ("__ifloordiv__", np.floor_divide, "//"),
+    ("__imatmul__", np.matmul, "@"),
 ):
     setattr(Tensor, _name, _augmented(_ufunc, _sign))
 Tensor.__setitem__ = _assign  # type: ignore[method-assign, assignment]

@@ -37,14 +37,15 @@ def lend(tensor: Tensor) -> Any:
 
 
 def owners(tensor: Tensor) -> list[Tensor]:
-    """Return the tensor and all those that it is a recorded view of: they change together."""
+    """Return the tensor and all those that it is a view of: they change together."""
     found = {tensor: None}
     stack = [tensor]
     while stack:
         view = stack.pop()
         if getattr(view._data, "base", None) is None:
             continue
-        for x in view.inputs or ():
+        past = view._past
+        for x in view.inputs or () if past is None or past.base is None else (past.base,):
             if hasattr(x, "_print") and x not in found and np.may_share_memory(view._data, x._data):
                 found[x] = None
                 stack.append(x)

@@ -248,7 +248,7 @@ def _fit(g: Any, x: Tensor, op: Op) -> Any:
             raise _misshapen(g, x, op)
     if g.dtype != data.dtype:
         if g.dtype.kind == "c":
-            raise NotImplementedError(f"{op.name} gave a complex gradient for the real {_describe(x)}")
+            raise NotImplementedError(f"{op.name} gave a complex gradient for {_describe(x)}, which is real")
         g = registry["astype"](g, dtype=data.dtype)
     return g
 

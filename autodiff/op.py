@@ -15,6 +15,7 @@ import numpy as np
 
 from autodiff.changes import LENT, lend, observe, tick
 from autodiff.sample import Sample, as_sample
+from autodiff.sharing import follow
 from autodiff.state import grad_mode, scope_path, watchers, watching
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ else:
     Tensor: type = type(None)
 
 Rule = Callable[..., Any]
+Explain = Callable[..., Exception | None]
 
 #: Every op by name.
 registry: dict[str, Op] = {}
@@ -53,6 +55,10 @@ class Op:
         Calls from which the tests are generated.
     variadic : bool
         The operands come as one sequence, as in ``np.concatenate``.
+    view : bool
+        The result may lie in the memory of the operand, the first, and is written through to it then.
+    explain : callable or None
+        ``explain(*arrays, **params)`` returns the error to raise in place of forward's ValueError, or `None`.
     """
 
     def __init__(
@@ -64,6 +70,8 @@ class Op:
         formula: tuple[str, ...],
         samples: tuple[Sample, ...],
         variadic: bool,
+        view: bool = False,
+        explain: Explain | None = None,
     ) -> None:
         self.forward = forward
         self.rules = rules
@@ -72,6 +80,8 @@ class Op:
         self.formula = formula
         self.samples = samples
         self.variadic = variadic
+        self.view = view
+        self.explain = explain
         self.arity = len(rules)
 
     def __repr__(self) -> str:
@@ -84,7 +94,10 @@ class Op:
         """Apply the op as its numpy function is called; without a Tensor the result is a plain array."""
         if params or self.variadic or len(args) != self.arity:
             args, params = self._bind(args, params)
-        return apply(self, args, params)
+        result = apply(self, args, params)
+        if self.view and isinstance(result, Tensor):
+            return follow(result, self, args[0], params)
+        return result
 
     def rules_of(self, inputs: tuple[Any, ...]) -> tuple[Rule | None, ...]:
         """Return one rule per operand; those of a variadic op are told their operand's position."""
@@ -129,6 +142,8 @@ class Op:
         for key, value in {**extra, **params}.items():
             if value is np._NoValue or (key not in known and _is_idle(key, value)):
                 continue
+            if key == "dtype" and key not in known and not self.variadic and _has_dtype(operands, value):
+                continue
             if key not in known and key not in names and key not in _IDLE:
                 raise TypeError(f"{self.name} has no argument {key!r}; it has {', '.join(names)}")
             if key not in known:
@@ -152,12 +167,25 @@ _IDLE: dict[str, tuple[Any, ...]] = {
 #: What to write instead of an argument that is refused.
 _CURES = {
     "dtype": "write `.astype(dtype)` on the result instead",
-    "where": "write `np.where(mask, {name}(...), other)` instead",
+    "where": "write `{masked}` instead, with `m` the mask",
+    "casting": "leave it out, and write `.astype(dtype)` on an operand or on the result",
 }
+
+
+def masked(name: str) -> str:
+    """Return how to write a function of numpy's with ``where=m`` so that no element outside is ever computed."""
+    operands = {1: "", 2: "a, "}.get(getattr(getattr(np, name, None), "nin", 0), "..., ")
+    return f"np.where(m, np.{name}({operands}np.where(m, {'b' if operands else 'x'}, 1)), 0)"
 
 
 def _is_idle(key: str, value: Any) -> bool:
     return any(value is idle or (isinstance(value, str) and value == idle) for idle in _IDLE.get(key, ()))
+
+
+def _has_dtype(operands: tuple[Any, ...], dtype: Any) -> bool:
+    """Whether an operation computes in that type unasked."""
+    own: np.dtype[Any] = np.result_type(*[strip(as_operand(x)) for x in operands])
+    return own.kind == "f" and own == np.dtype(dtype)
 
 
 def refuse(name: str, /, **arguments: Any) -> None:
@@ -170,8 +198,9 @@ def refuse(name: str, /, **arguments: Any) -> None:
                 f"{name}(..., out=...) would write the result where no gradient can follow; "
                 f"write `x = {name}(...)` instead, or pass `.data` when no gradient is wanted"
             )
-        cure = f"; {_CURES[key].format(name=name)}" if key in _CURES else ""
-        shown = f"<array of shape {value.shape}>" if hasattr(value, "shape") else repr(value)
+        cure = f"; {_CURES[key].format(masked=masked(name))}" if key in _CURES else ""
+        is_array = hasattr(value, "shape") and not isinstance(value, (type, np.dtype))
+        shown = f"<array of shape {value.shape}>" if is_array else repr(value)
         raise NotImplementedError(f"{name} on a Tensor does not take {key}={shown}{cure}")
 
 
@@ -184,6 +213,8 @@ def op(
     samples: Iterable[Any] = (),
     numpy: Callable[..., Any] | None = None,
     variadic: bool = False,
+    view: bool = False,
+    explain: Explain | None = None,
 ) -> Op:
     """Declare an operation.
 
@@ -203,6 +234,11 @@ def op(
         The numpy function that this op stands for; `forward` itself unless given.
     variadic : bool
         The operands come as one sequence. There is one rule, which takes the position first.
+    view : bool
+        `forward` returns a view of its only operand where it can: who writes to the result writes to the operand.
+    explain : callable, optional
+        ``explain(*arrays, **params)`` returns an error that says what does not fit, in place of forward's ValueError,
+        or `None`.
 
     Returns
     -------
@@ -219,6 +255,8 @@ def op(
         (formula,) if isinstance(formula, str) else tuple(formula),
         tuple(as_sample(entry) for entry in samples),
         variadic,
+        view,
+        explain,
     )
     registry[declared.name] = declared
     handlers[numpy or forward] = declared
@@ -247,6 +285,15 @@ def outside(*functions: Callable[..., Any]) -> None:
 
     for function in functions:
         handlers[function] = bare(function)
+
+
+def at_stake(value: Any) -> bool:
+    """Say whether a gradient is to be recorded of some Tensor in nested lists, tuples and dicts."""
+    if isinstance(value, dict):
+        return at_stake(list(value.values()))
+    if isinstance(value, (list, tuple)):
+        return any(at_stake(item) for item in value)
+    return isinstance(value, Tensor) and value.requires_grad and grad_mode.get()
 
 
 def strip(value: Any) -> Any:
@@ -286,7 +333,13 @@ def apply(op: Op, inputs: tuple[Any, ...], params: dict[str, Any]) -> Any:
             return apply(op, tuple(as_operand(x) for x in inputs), params)
         else:
             arrays.append(x)
-    data = op.forward(*arrays, **params)
+    try:
+        data = op.forward(*arrays, **params)
+    except ValueError as error:
+        said = op.explain(*arrays, **params) if op.explain is not None else None
+        if said is None:
+            raise
+        raise said from error
     if not found:
         return data
     if isinstance(data, np.generic):  # numpy turns 0-d results into scalars; a Tensor holds an array

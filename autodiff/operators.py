@@ -9,6 +9,7 @@ import numpy as np
 
 from autodiff.op import apply, handlers, registry, strip
 from autodiff.readout import read_out
+from autodiff.sharing import follow
 
 if TYPE_CHECKING:
     from autodiff.tensor import Tensor
@@ -33,12 +34,18 @@ def _binary(name: str) -> tuple[Callable[[Any, Any], Tensor], Callable[[Any, Any
     return method, reflected
 
 
+def _view(name: str, x: Any, params: dict[str, Any]) -> Tensor:
+    declared = registry[name]
+    return follow(apply(declared, (x,), params), declared, x, params)
+
+
 def _as_numpy(name: str) -> Callable[..., Any]:
     """Return a method that does what the numpy function of that name does."""
     function = getattr(np, name)
 
     def method(self: Any, *args: Any, **kwargs: Any) -> Any:
-        return handlers[function](self, *args, **kwargs)
+        handler = handlers[function] if kwargs.get("out") is None else function
+        return handler(self, *args, **kwargs)
 
     method.__name__, method.__doc__ = name, f"As ``np.{name}``."
     return method
@@ -116,6 +123,9 @@ class Operators:
         def __imul__(self, other: Any) -> Tensor: ...
         def __itruediv__(self, other: Any) -> Tensor: ...
         def __ipow__(self, other: Any) -> Tensor: ...
+        def __imod__(self, other: Any) -> Tensor: ...
+        def __ifloordiv__(self, other: Any) -> Tensor: ...
+        def __imatmul__(self, other: Any) -> Tensor: ...
         def __setitem__(self, index: Any, value: Any) -> None: ...
 
     # Comparisons are facts about values, outside the graph
@@ -153,7 +163,7 @@ class Operators:
     # Elements
 
     def __getitem__(self, index: Any) -> Tensor:
-        return apply(registry["getitem"], (self,), {"index": settled(index)})  # type: ignore[no-any-return]
+        return _view("getitem", self, {"index": settled(index)})
 
     def __len__(self) -> int:
         return len(self._data)
@@ -196,12 +206,12 @@ class Operators:
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
-        return apply(registry["transpose"], (self,), {})  # type: ignore[no-any-return]
+        return _view("transpose", self, {})
 
     @property
     def mT(self) -> Tensor:
         """The last two axes swapped."""
-        return apply(registry["swapaxes"], (self,), {"axis1": -1, "axis2": -2})  # type: ignore[no-any-return]
+        return _view("swapaxes", self, {"axis1": -1, "axis2": -2})
 
     @property
     def real(self) -> Any:
@@ -255,14 +265,14 @@ class Operators:
     def reshape(self, *shape: Any, order: str = "C", copy: bool | None = None) -> Tensor:
         """Return the same elements in another shape, as ``np.reshape``."""
         wanted = shape[0] if len(shape) == 1 else shape
-        if copy is not None:
+        if copy is not None or order == "A":
             return handlers[np.reshape](self, wanted, order, copy=copy)  # type: ignore[no-any-return]
-        return apply(registry["reshape"], (self,), {"shape": wanted, "order": order})  # type: ignore[no-any-return]
+        return _view("reshape", self, {"shape": wanted, "order": order})
 
     def transpose(self, *axes: Any) -> Tensor:
         """Permute the axes, as ``ndarray.transpose``: reversed when none are given."""
         order = None if not axes else axes[0] if len(axes) == 1 else axes
-        return apply(registry["transpose"], (self,), {"axes": order})  # type: ignore[no-any-return]
+        return _view("transpose", self, {"axes": order})
 
     def flatten(self, order: str = "C") -> Tensor:
         """Return a flat copy, as ``ndarray.flatten``."""

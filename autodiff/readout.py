@@ -34,25 +34,37 @@ _COMPUTING = {"math", "cmath", "numpy", "scipy"}
 _FACTS = {math.isnan, math.isinf, math.isfinite, math.isclose, math.floor, math.ceil}
 
 
-def _refuse_loss(tensor: Any, frame: FrameType) -> None:
+def refuse_store(tensor: Any, frame: FrameType) -> None:
+    """Raise where the tensor is asked for its array because `frame` assigns it to elements of another."""
+    if _where_to(frame) == ["="]:
+        raise TypeError(
+            f"writing {_brief(tensor)} into an array would lose its gradient; make the array a tensor first, "
+            "`x = Tensor(x)`, build it with np.stack([...]), or write `t.data` when no gradient is wanted"
+        )
+
+
+def _where_to(frame: FrameType) -> list[str]:
     key = id(frame.f_code), frame.f_lasti
     if key not in _routes:
         if len(_routes) > 1000:
             _routes.clear()
         # The code object is kept, so that no other can take its id.
         _routes[key] = frame.f_code, _route(frame.f_code, frame.f_lasti)
-    route = _routes[key][1]
-    what = f"the tensor{f' {tensor.name!r}' if tensor.name else ''} of shape {tensor.shape}"
-    if route == ["="]:
-        raise TypeError(
-            f"writing {what} into an array would lose its gradient; make the array a tensor first, `x = Tensor(x)`, "
-            "build it with np.stack([...]), or write `t.data` when no gradient is wanted"
-        )
+    return _routes[key][1]
+
+
+def _brief(tensor: Any) -> str:
+    return f"the tensor{f' {tensor.name!r}' if tensor.name else ''} of shape {tensor.shape}"
+
+
+def _refuse_loss(tensor: Any, frame: FrameType) -> None:
+    refuse_store(tensor, frame)
+    route = _where_to(frame)
     if route and _computes(_resolved(route, frame)):
         name = ".".join(route)
         raise TypeError(
-            f"{name}(...) takes a plain number, so {what} would lose its gradient; call numpy's function for arrays "
-            f"instead, as np.sin for math.sin, or write {name}(float(t)) when no gradient is wanted"
+            f"{name}(...) takes a plain number, so {_brief(tensor)} would lose its gradient; call numpy's function for "
+            f"arrays instead, as np.sin for math.sin, or write {name}(float(t)) when no gradient is wanted"
         )
 
 

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 import autodiff.op as op_module
-from autodiff.changes import LENT, lend, tick
-from autodiff.op import Op, handlers, strip
+from autodiff.changes import LENT, lend, observe, tick
+from autodiff.op import Op, at_stake, handlers, masked, strip
 from autodiff.operators import Operators
+from autodiff.readout import refuse_store
 from autodiff.state import grad_mode
 
 if TYPE_CHECKING:
     from autodiff.draw.graph import Graph
+    from autodiff.sharing import Sharing
     from autodiff.sources import Source
 
 
@@ -86,8 +89,8 @@ class Tensor(Operators):
     scope: tuple[str, ...]
     source: Source | None
     _hooks: dict[int, Callable[[Any], Any]] | None
-    #: What this tensor was before each `x[i] = v`: (until when, the old tensor).
-    _past: list[tuple[int, Tensor]] | None
+    #: What this tensor was before each `x[i] = v`, and whose memory it shares; see sharing.py.
+    _past: Sharing | None
     #: What the data looked like when somebody outside could last be seen to leave it alone; see changes.py.
     _print: int | None
 
@@ -193,9 +196,11 @@ class Tensor(Operators):
         """
         if self.changed <= number:
             return self
-        for until, old in self._past or ():
-            if number < until:
-                return old.as_of(number)
+        old = self._past.state(number) if self._past else None
+        if old is not None:
+            if old._print is not None:
+                observe(old)
+            return old.as_of(number)
         name = f" {self.name!r}" if self.name else ""
         raise RuntimeError(
             f"the tensor{name} of shape {self.shape} was changed in place after it was used in the forward "
@@ -208,8 +213,6 @@ class Tensor(Operators):
     __array_priority__ = 1000.0
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if "out" in kwargs:
-            _refuse_out(ufunc.__name__, kwargs["out"])
         function: Callable[..., Any] = ufunc
         if method != "__call__":
             function = getattr(ufunc, method)
@@ -217,6 +220,10 @@ class Tensor(Operators):
             handler = handlers.get((ufunc, method))
         else:
             handler = handlers.get(ufunc)
+        if "out" in kwargs:
+            if not _refuse_out(ufunc.__name__, inputs, kwargs):
+                return function(*strip(inputs), **strip(kwargs))
+            del kwargs["out"]
         if handler is None:
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
             _no_derivative(f"np.{name}" if getattr(np, ufunc.__name__, None) is ufunc else name, function)
@@ -225,6 +232,8 @@ class Tensor(Operators):
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> Any:
+        if kwargs.get("out") is not None and not _refuse_out(function.__name__, args, kwargs):
+            return function(*strip(args), **strip(kwargs))
         handler = handlers.get(function)
         if handler is None:
             name = f"{function.__module__}.{function.__name__}".replace("numpy", "np", 1)
@@ -233,9 +242,11 @@ class Tensor(Operators):
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         if self.requires_grad and grad_mode.get():
+            refuse_store(self, sys._getframe(1))
             raise TypeError(
-                f"turning {brief(self)} into a plain array would lose its gradient; write `t.data` for the "
-                "array, `t.detach()` for a tensor without history, or np.stack([...]) to join tensors"
+                f"turning {brief(self)} into a plain array would lose its gradient; write `t.data` for the array, "
+                "`t.detach()` for a tensor without history, np.stack([a, b]) to join tensors, or "
+                "np.block([[a, b], [c, d]]) for rows of them"
             )
         return np.array(lend(self), dtype=dtype, copy=copy)
 
@@ -333,12 +344,23 @@ def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: str | Non
     return tensor
 
 
-def _refuse_out(name: str, out: Any) -> None:
-    if any(target is not None for target in (out if isinstance(out, tuple) else (out,))):
+def _refuse_out(name: str, inputs: Any, options: dict[str, Any]) -> bool:
+    """Raise where a result that has a gradient is to be written into an array; say whether `out` asks for nothing."""
+    targets = options["out"] if isinstance(options["out"], tuple) else (options["out"],)
+    if all(target is None for target in targets):
+        return True
+    if any(isinstance(target, Tensor) for target in targets):
         raise TypeError(
-            f"np.{name} was asked to write a Tensor's result into an existing array (out=, or `array += tensor`), "
-            "where no gradient can follow; write `x = x + t` to get a new tensor, or use `t.data`"
+            f"np.{name}(..., out=t) would write into a Tensor, where no gradient can follow; write "
+            f"`t[...] = np.{name}(...)`"
         )
+    if not at_stake([inputs, options]):
+        return False
+    cure = "`x = x + t` to get a new tensor" if options.get("where", True) is True else f"`{masked(name)}`"
+    raise TypeError(
+        f"np.{name} was asked to write a Tensor's result into an existing array (out=, or `array += tensor`), "
+        f"where no gradient can follow; write {cure}, or use `t.data`"
+    )
 
 
 def _no_derivative(name: str, function: Any) -> NoReturn:

@@ -2,6 +2,7 @@
 
 A step is: forward through sigmoid hidden layers, mean binary cross entropy, backward, plain SGD. Every
 contender is a function `Problem -> Contender`; it raises ImportError where its framework is not installed.
+Steps with momentum, Adam or dropout are in `variants.py`, what runs in another process in `elsewhere.py`.
 """
 
 from __future__ import annotations
@@ -13,6 +14,10 @@ from itertools import pairwise
 from typing import Any
 
 import numpy as np
+from elsewhere import elsewhere
+
+#: What the variants of the step add.
+MOMENTUM, DROPPED = 0.9, 0.2
 
 Array = np.ndarray[Any, Any]
 
@@ -22,6 +27,7 @@ class Problem:
     """Layer widths, batch, dtype and learning rate, and what follows from the seed.
 
     `weights` holds (W, b) per layer, W of shape (out, in), b of (out,); `x` is (batch, in), `y` (batch, 1).
+    `kind` is "sgd", or one of those in `variants.py`.
     """
 
     layers: tuple[int, ...]
@@ -31,17 +37,18 @@ class Problem:
     weights: list[tuple[Array, Array]]
     x: Array
     y: Array
+    kind: str = "sgd"
 
     @classmethod
-    def make(cls, layers: tuple[int, ...], batch: int, dtype: str, lr: float, seed: int = 0) -> Problem:
-        rng = np.random.default_rng(seed)
+    def make(cls, layers: tuple[int, ...], batch: int, dtype: str, lr: float, kind: str = "sgd") -> Problem:
+        rng = np.random.default_rng(0)
         weights = []
         for n_in, n_out in pairwise(layers):
             w = rng.normal(0.0, math.sqrt(2.0 / (n_in + n_out)), (n_out, n_in))
             weights.append((w.astype(dtype), rng.normal(0.0, 0.1, n_out).astype(dtype)))
         x = rng.normal(size=(batch, layers[0])).astype(dtype)
         y = rng.integers(0, 2, (batch, 1)).astype(dtype)
-        return cls(layers, batch, dtype, lr, weights, x, y)
+        return cls(layers, batch, dtype, lr, weights, x, y, kind)
 
     def copied_weights(self) -> list[tuple[Array, Array]]:
         return [(w.copy(), b.copy()) for w, b in self.weights]
@@ -52,13 +59,25 @@ class Contender:
     """A framework ready to train: `step()` trains once and returns the loss, which `read` turns into a float.
 
     `weights()` gives [W1, b1, W2, b2, …]; it is None where the row is a yardstick that trains nothing.
-    `forget()` drops the gradients that a framework keeps between steps.
+    `forget()` drops the gradients that a framework keeps between steps. `many(n)` makes n steps and returns the last
+    loss, where a framework has a quicker way than n calls. `made` is what a framework made of the step.
     """
 
     step: Callable[[], Any]
     weights: Callable[[], list[Array]] | None
     read: Callable[[Any], float] = float
     forget: Callable[[], object] = lambda: None
+    many: Callable[[int], Any] | None = None
+    made: Any = None
+
+    def steps(self, number: int) -> Any:
+        """Make `number` steps, and return the last loss."""
+        if self.many is not None:
+            return self.many(number)
+        step = self.step
+        for _ in range(number):
+            loss = step()
+        return loss
 
 
 def hand_written(problem: Problem) -> Contender:
@@ -155,32 +174,69 @@ def bare_products(problem: Problem) -> Contender:
     return Contender(step, None)
 
 
-def nablagraph(problem: Problem) -> Contender:
-    """Nablagraph, eager: `nn.MLP`, `nn.BCEWithLogitsLoss`, `nn.optim.SGD`."""
+def nablagraph(problem: Problem, backend: str | None = None) -> Contender:
+    """Nablagraph: `nn.MLP`, `nn.BCEWithLogitsLoss`, `nn.optim`; eager, or compiled with a backend."""
+    import autodiff.compile
+    import nn
     from autodiff import as_tensor
-    from nn import MLP, BCEWithLogitsLoss
-    from nn.optim import SGD
 
-    model = MLP(list(problem.layers), activation="sigmoid", dtype=problem.dtype)
+    activation: Any = "sigmoid"
+    if problem.kind == "dropout":
+        activation = nn.Sequential(nn.Sigmoid(), nn.Dropout(DROPPED, seed=0))
+    model = nn.MLP(list(problem.layers), activation=activation, dtype=problem.dtype)
     parameters = [parameter for _, parameter in model.named_parameters()]
     initial = [array for layer in problem.copied_weights() for array in layer]
     for parameter, array in zip(parameters, initial, strict=True):
         parameter.data = array
-    criterion, optimizer = BCEWithLogitsLoss(), SGD(model.parameters(), lr=problem.lr)
+    del initial, parameter, array  # memory that nobody else holds may be moved
+    optimizer: nn.optim.Optimizer
+    if problem.kind == "adam":
+        optimizer = nn.optim.Adam(model.parameters(), lr=problem.lr)
+    else:
+        optimizer = nn.optim.SGD(model.parameters(), lr=problem.lr, momentum=MOMENTUM * (problem.kind == "momentum"))
+    criterion = nn.BCEWithLogitsLoss()
     x, y = as_tensor(problem.x.copy()), as_tensor(problem.y.copy())
 
-    def step() -> Any:
+    def step(x: Any, y: Any) -> Any:
         optimizer.zero_grad()
         loss = criterion(model(x), y)
         loss.backward(free_graph=True)
         optimizer.step()
         return loss
 
-    return Contender(step, lambda: [parameter.data for parameter in parameters], forget=optimizer.zero_grad)
+    train: Any = step if backend is None else autodiff.compile.compile(step, backend=backend)
+    return Contender(
+        lambda: train(x, y),
+        lambda: [parameter.data for parameter in parameters],
+        forget=optimizer.zero_grad,
+        made=train,
+    )
+
+
+def compiled(problem: Problem) -> Contender:
+    """Nablagraph, the same step under `autodiff.compile`."""
+    return nablagraph(problem, "numpy")
+
+
+def compiled_numba(problem: Problem) -> Contender:
+    """Nablagraph, the same step as machine code."""
+    import numba  # noqa: F401
+
+    return nablagraph(problem, "numba")
+
+
+def compiled_numba_epoch(problem: Problem) -> Contender:
+    """Nablagraph, many steps as one call of machine code."""
+    single = compiled_numba(problem)
+    repeated = getattr(single.made, "repeat", None)
+    if repeated is None:
+        raise ImportError("no loop over steps in this version")
+    x, y = problem.x.copy(), problem.y.copy()
+    return Contender(single.step, single.weights, many=lambda number: repeated(number, x, y))
 
 
 def pytorch(problem: Problem) -> Contender:
-    """PyTorch eager: `nn.Sequential`, `BCEWithLogitsLoss`, `optim.SGD`."""
+    """PyTorch eager: `nn.Sequential`, `BCEWithLogitsLoss`, `optim`."""
     import torch
 
     torch.set_num_threads(1)
@@ -188,12 +244,19 @@ def pytorch(problem: Problem) -> Contender:
     modules: list[torch.nn.Module] = []
     for n_in, n_out in pairwise(problem.layers):
         modules += [torch.nn.Linear(n_in, n_out, dtype=dtype), torch.nn.Sigmoid()]
-    model = torch.nn.Sequential(*modules[:-1])
+        if problem.kind == "dropout":
+            modules.append(torch.nn.Dropout(DROPPED))
+    model = torch.nn.Sequential(*modules[: -2 if problem.kind == "dropout" else -1])
     initial = [array for layer in problem.weights for array in layer]
     with torch.no_grad():
         for parameter, array in zip(model.parameters(), initial, strict=True):
             parameter.copy_(torch.from_numpy(array))
-    criterion, optimizer = torch.nn.BCEWithLogitsLoss(), torch.optim.SGD(model.parameters(), lr=problem.lr)
+    optimizer: torch.optim.Optimizer
+    if problem.kind == "adam":
+        optimizer = torch.optim.Adam(model.parameters(), lr=problem.lr)
+    else:
+        optimizer = torch.optim.SGD(model.parameters(), lr=problem.lr, momentum=MOMENTUM * (problem.kind == "momentum"))
+    criterion = torch.nn.BCEWithLogitsLoss()
     x, y = torch.tensor(problem.x), torch.tensor(problem.y)
 
     def step() -> Any:
@@ -212,10 +275,31 @@ def pytorch(problem: Problem) -> Contender:
 def jax_jit(problem: Problem) -> Contender:
     """JAX: the whole step under one `jax.jit`, parameters donated, run in this thread: faster on one core."""
     import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return _jax(problem)
+
+
+def jax_default(problem: Problem) -> Contender:
+    """JAX as it comes: calls return before the step is done, and threads do it. One process is one or the other."""
+    import jax  # noqa: F401
+
+    return elsewhere("contenders:_jax", problem)
+
+
+def jax_loop(problem: Problem) -> Contender:
+    """JAX: many steps as one call, under `jax.lax.fori_loop`."""
+    import jax
+
+    jax.config.update("jax_cpu_enable_async_dispatch", False)
+    return _jax(problem, loop=True)
+
+
+def _jax(problem: Problem, loop: bool = False) -> Contender:
+    import jax
     import jax.numpy as jnp
 
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_cpu_enable_async_dispatch", False)
     params = [(jnp.array(w), jnp.array(b)) for w, b in problem.weights]
     x, y = jnp.array(problem.x), jnp.array(problem.y)
 
@@ -230,14 +314,26 @@ def jax_jit(problem: Problem) -> Contender:
         loss, gradients = jax.value_and_grad(loss_of)(params, x, y)
         return loss, jax.tree.map(lambda p, g: p - problem.lr * g, params, gradients)
 
-    compiled = jax.jit(update, donate_argnums=0)
+    def updates(params: Any, x: Any, y: Any, number: Any) -> Any:
+        start = jnp.zeros((), problem.dtype), params
+        return jax.lax.fori_loop(0, number, lambda _, state: update(state[1], x, y), start)
+
+    one, several = jax.jit(update, donate_argnums=0), jax.jit(updates, donate_argnums=0)
 
     def step() -> Any:
         nonlocal params
-        loss, params = compiled(params, x, y)
+        loss, params = one(params, x, y)
         return loss
 
-    return Contender(step, lambda: [np.asarray(array) for layer in params for array in layer])
+    def many(number: int) -> Any:
+        nonlocal params
+        loss, params = several(params, x, y, number)
+        return loss
+
+    def weights() -> list[Array]:
+        return [np.asarray(array) for layer in params for array in layer]
+
+    return Contender((lambda: many(1)) if loop else step, weights, many=many if loop else None)
 
 
 def mygrad(problem: Problem) -> Contender:
@@ -351,14 +447,19 @@ def micrograd(problem: Problem) -> Contender:
     return Contender(step, weights)
 
 
-BASE, PEER = "numpy", "torch"
+BASE, PEER, FLOOR = "numpy", "torch", "products"
 ROWS: dict[str, tuple[str, str | None, Callable[[Problem], Contender]]] = {
     "numpy": ("hand-written numpy", None, hand_written),
     "short": ("hand-written numpy, a - y by hand", None, hand_written_short),
     "products": ("bare matrix products", None, bare_products),
     "nablagraph": ("nablagraph eager", "nablagraph", nablagraph),
+    "compiled": ("nablagraph compiled", "nablagraph", compiled),
+    "numba": ("nablagraph compiled, numba", "numba", compiled_numba),
+    "numba_epoch": ("nablagraph compiled, numba, steps inside one call", "numba", compiled_numba_epoch),
     "torch": ("PyTorch eager", "torch", pytorch),
-    "jax": ("JAX jit", "jax", jax_jit),
+    "jax": ("JAX jit, synchronous", "jax", jax_jit),
+    "jax_default": ("JAX jit, asynchronous as by default", "jax", jax_default),
+    "jax_loop": ("JAX jit, steps inside one fori_loop", "jax", jax_loop),
     "mygrad": ("MyGrad", "mygrad", mygrad),
     "autograd": ("HIPS autograd", "autograd", hips_autograd),
     "micrograd": ("micrograd", "micrograd", micrograd),
@@ -377,6 +478,10 @@ def available(row: str, size: str) -> bool:
 
 def make(row: str, size: str, lr: float) -> Contender:
     """The contender `row` set up on `size`, every row from the same weights and data."""
+    return ROWS[row][2](problem(size, lr))
+
+
+def problem(size: str, lr: float, kind: str = "sgd") -> Problem:
+    """The problem of this size."""
     batch, dtype = SIZES[size]
-    layers = tuple(int(width) for width in size.split("-"))
-    return ROWS[row][2](Problem.make(layers, batch, dtype, lr))
+    return Problem.make(tuple(int(width) for width in size.split("-")), batch, dtype, lr, kind)

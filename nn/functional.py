@@ -14,7 +14,7 @@ import numpy as np
 from autodiff.op import Op, apply, op, strip
 from autodiff.ops.activations import log_softmax, softmax, softplus
 from autodiff.sample import positive, real, sample, unit
-from nn.targets import aligned, as_floats, as_prediction, class_indices, refuse_logits, require_unit
+from nn.targets import aligned, as_floats, as_prediction, class_indices, is_at_hand, refuse_logits, require_unit
 
 
 def mse_loss(pred: Any, target: Any, weight: Any = None, *, reduction: str = "mean") -> Any:
@@ -189,7 +189,7 @@ def _bce_forward(p: Any, y: Any, w: Any = None, *, reduction: str) -> Any:
     log_p, log_q = _logs(p)
     loss = _reduced((y - 1) * log_q - y * log_p, w, reduction)
     # Outside [0, 1] a logarithm is NaN: looking at the result is cheaper than at every p.
-    if isinstance(loss, (np.generic, np.ndarray)) and np.count_nonzero(loss != loss):
+    if is_at_hand(loss) and np.count_nonzero(loss != loss):
         refuse_logits(p)
     return loss
 
@@ -224,12 +224,11 @@ _LARGEST_EXPONENT = {np.dtype(np.float16): 11.0, np.dtype(np.float32): 88.0, np.
 
 def _bce_logits_forward(z: Any, y: Any, w: Any = None, pos_weight: Any = None, *, reduction: str) -> Any:
     # ln(1 + e^−|z|) + |z|·(label on the other side of zero): all terms ≥ 0, so nothing cancels.
-    positive_z = z > 0
-    wrong = positive_z - y
+    wrong = np.heaviside(z, 0.0) - y
     tail = np.log1p(np.exp(-abs(z)))
     if pos_weight is not None:
         tail = tail * ((1 - y) + pos_weight * y)
-        wrong = np.where(positive_z, wrong, pos_weight * wrong)
+        wrong = np.where(z > 0, wrong, pos_weight * wrong)
     # An infinite logit on the right side is not wrong at all, where ∞·0 would be NaN.
     return _reduced(np.where(wrong == 0, 0.0, z) * wrong + tail, w, reduction)
 

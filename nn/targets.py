@@ -59,10 +59,18 @@ def as_floats(x: Any, dtype: Any) -> Any:
     return np.asarray(x, dtype) if isinstance(x, np.generic) else x.astype(dtype, copy=False)
 
 
+def is_at_hand(x: Any) -> bool:
+    """Whether the numbers of an array can be looked at for nothing: not on a lazy one, nor on a device.
+
+    On one under recording they can be, and the program looks each time.
+    """
+    return isinstance(x, (np.ndarray, np.generic)) or hasattr(x, "recorder")
+
+
 def require_unit(target: Any) -> None:
     """Refuse targets outside [0, 1], and NaN; y² ≤ y says it in one pass."""
     y = strip(target)
-    if isinstance(y, np.ndarray) and np.count_nonzero(y * y <= y) != y.size:
+    if is_at_hand(y) and np.count_nonzero(y * y <= y) != y.size:
         if np.isnan(y).any():
             raise ValueError("the target holds NaN: leave out the samples whose label is missing")
         cure = "; for labels −1 and 1 pass (y + 1) / 2" if np.isin(y, (-1, 1)).all() else ""

@@ -15,11 +15,14 @@ ROOT = Path(__file__).parents[1]
 
 #: A module may import from its own line and the lines above it. The longest name that fits a module decides.
 ORDER = [
-    ["autodiff.state", "autodiff.sample", "autodiff.changes", "autodiff.sources", "autodiff.readout"],
+    [
+        *("autodiff.state", "autodiff.sample", "autodiff.changes", "autodiff.sources", "autodiff.readout"),
+        "autodiff.sharing",
+    ],
     ["autodiff.op"],
     ["autodiff.operators"],
     ["autodiff.tensor"],
-    ["autodiff.engine", "autodiff.assignment"],
+    ["autodiff.engine", "autodiff.views", "autodiff.assignment"],
     ["autodiff.ops"],
     [
         "autodiff.transforms",

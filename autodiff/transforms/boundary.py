@@ -12,7 +12,8 @@ from autodiff.state import grad_mode
 from autodiff.tensor import Tensor
 
 #: A step that computes nothing: a view. It is no declared op, as nobody calls it, and there is nothing to sample.
-_identity = Op(lambda x: x[...], (lambda g, y, x: g,), "argument", "→", ("1",), (), variadic=False)
+#: What is written to the view is not to be seen in what it is a view of, so it is applied without telling either.
+_identity = Op(lambda x: x[...], (lambda g, y, x: g,), "argument", "→", ("1",), (), variadic=False, view=True)
 
 
 def enter(x: Any, where: str) -> Tensor:

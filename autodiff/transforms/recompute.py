@@ -146,7 +146,7 @@ class _Call:
         """Return the gradients by all operands."""
         with enable_grad():
             for x in self.captured:
-                if x._past and x.changed > self.number:
+                if x._past and x._past.states and x.changed > self.number:
                     raise RuntimeError(
                         f"{brief(x)} was assigned to (`x[i] = v`) after a checkpointed function used it, which would "
                         "use the new one now: pass it to the function as an argument"

@@ -34,6 +34,7 @@ class SGD(Optimizer):
     """
 
     non_negative: ClassVar[tuple[str, ...]] = ("lr", "momentum", "weight_decay")
+    factor_names = ("lr", "lr_ahead", "new_share")
 
     def __init__(
         self,
@@ -117,6 +118,7 @@ class Adam(Optimizer):
     """
 
     non_negative: ClassVar[tuple[str, ...]] = ("lr", "eps", "weight_decay")
+    factor_names = ("step_size", "eps", "shrink")
 
     def __init__(
         self,

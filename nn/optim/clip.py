@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from autodiff.state import watching
 from autodiff.tensor import Tensor
 from nn.optim.optimizer import check_number
 
@@ -31,8 +33,8 @@ def clip_grad_norm(
     Returns
     -------
     float
-        The norm before clipping. When it is NaN every gradient becomes NaN; when it is Inf the finite entries become
-        0 and the infinite ones NaN, as in PyTorch.
+        The norm before clipping; in a compiled step an array of the gradients' dtype. When it is NaN every gradient
+        becomes NaN; when it is Inf the finite entries become 0 and the infinite ones NaN, as in PyTorch.
 
     Raises
     ------
@@ -44,18 +46,20 @@ def clip_grad_norm(
         raise ValueError(f"clip_grad_norm: norm_type must be greater than 0, got {norm_type}")
     grads = _gradients(params, "clip_grad_norm")
     with np.errstate(invalid="ignore", over="ignore"):
-        norm = _norm(np.array([_norm(g, norm_type) for g in grads]), norm_type)
-        if error_if_nonfinite and not math.isfinite(norm):
+        norm = _norm(grads, norm_type)
+        if error_if_nonfinite and not np.isfinite(norm):
             raise FloatingPointError(
                 f"the norm of the gradients is {norm}, so they cannot be scaled; look for the parameter whose "
                 ".grad holds NaN or Inf, or leave error_if_nonfinite out"
             )
-        scale = max_norm / (norm + 1e-6)
-        # Written so that NaN, which compares false, is passed on.
-        if not scale >= 1.0:
+        # NaN is passed on here, and compares false below.
+        scale = np.minimum(max_norm / (norm + 1e-6), 1.0)
+        # A compiled step multiplies by one rather than going two ways.
+        if watching or not scale >= 1.0:
             for g in grads:
-                np.multiply(g, scale, out=g)
-    return norm
+                np.multiply(g, scale.astype(g.dtype), out=g)
+    # A Python number takes on the dtype of what it meets, and an array cannot.
+    return norm.astype(grads[0].dtype) if hasattr(norm, "recorder") else float(norm)
 
 
 def clip_grad_value(params: Iterable[Tensor], clip_value: float) -> None:
@@ -77,17 +81,21 @@ def _gradients(params: Iterable[Tensor], owner: str) -> list[Any]:
     return [param.grad for param in members if param.grad is not None]
 
 
-def _norm(g: Any, order: float) -> float:
-    """Return the norm of one array, in its own precision but without overflow."""
-    if g.size == 0:
-        return 0.0
+def _norm(grads: list[Any], order: float) -> Any:
+    """Return the norm of all gradients together, without overflow."""
+    arrays = [g.reshape(-1) for g in grads if g.size]
     if order == 2:
-        flat = g.reshape(-1)
-        squares = float(flat.dot(flat))
-        if math.isfinite(squares):
-            return math.sqrt(squares)
+        squares = sum((_number(g.dot(g)) for g in arrays), np.float64(0))
+        if np.isfinite(squares):
+            return np.sqrt(squares)
     # Powers overflow long before the norm does, and exploding gradients are what clipping is for.
-    largest = float(np.absolute(g).max())
-    if math.isinf(order) or not math.isfinite(largest) or largest == 0:
+    largest = reduce(np.maximum, [_number(np.absolute(g).max()) for g in arrays], np.float64(0))
+    if math.isinf(order) or not np.isfinite(largest) or largest == 0:
         return largest
-    return largest * math.pow(float(((np.absolute(g) / largest) ** order).sum()), 1.0 / order)
+    powers = [_number(((np.absolute(g) / largest.astype(g.dtype)) ** order).sum()) for g in arrays]
+    return largest * sum(powers, np.float64(0)) ** (1.0 / order)
+
+
+def _number(x: Any) -> Any:
+    """Return a 0-d array as a number, unless it is under recording."""
+    return x if hasattr(x, "recorder") else np.float64(x)

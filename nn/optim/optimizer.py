@@ -33,6 +33,8 @@ class Slot:
     """
 
     __slots__ = ("buffers", "param", "parts", "scratch", "steps")
+    #: What a compiled step need not look at again.
+    settled = ("param", "parts", "scratch")
 
     def __init__(self, param: Tensor) -> None:
         self.param = param
@@ -63,11 +65,12 @@ class Factors:
 
     def arrays(self, numbers: tuple[float, ...], data: Any) -> tuple[Any, ...]:
         """Return each number as a 0-d array of the dtype and kind of `data`."""
-        held = self._held.get(data.dtype)
+        if type(data) is not np.ndarray:
+            return tuple([np.asarray(number, dtype=data.dtype, like=data) for number in numbers])
+        held = self._held.get(data.dtype.num)
         if held is None or held[0] != numbers:
-            like = None if type(data) is np.ndarray else data
-            arrays = tuple([np.asarray(number, dtype=data.dtype, like=like) for number in numbers])
-            held = self._held[data.dtype] = numbers, arrays
+            arrays = tuple([np.asarray(number, dtype=data.dtype) for number in numbers])
+            held = self._held[data.dtype.num] = numbers, arrays
         return held[1]
 
 
@@ -98,6 +101,8 @@ class Optimizer:
 
     #: Settings that are finite numbers of at least zero; others are checked by `check`.
     non_negative: ClassVar[tuple[str, ...]] = ("lr", "weight_decay")
+    #: What `factors` returns, as a printed program calls it.
+    factor_names: ClassVar[tuple[str, ...]] = ("lr",)
 
     def __init__(self, params: Iterable[Any], settings: Mapping[str, Any]) -> None:
         self.param_groups: list[Group] = _as_groups(params, settings, type(self).__name__)
@@ -121,6 +126,14 @@ class Optimizer:
         It may branch on the settings in `group`, except on the learning rate, of which `factors` makes use.
         """
         raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Make now, of zeros, the buffers that the first step would make."""
+        for group, slots in zip(self.param_groups, self._slots, strict=True):
+            names = self.buffer_names(group)
+            for slot in slots:
+                if slot.param.requires_grad:
+                    slot.filled(names)
 
     def step(self) -> None:
         """Update every parameter that has a gradient, in place."""
@@ -206,13 +219,13 @@ class Optimizer:
     def _count(self, group: Group, slots: list[Slot]) -> list[Any]:
         """Count one step more for each slot, and return its factors as arrays of its parameter's dtype and kind."""
         found = []
-        kind: Any = None
+        steps, dtype = 0, None
         for slot in slots:
             slot.steps += 1
             data = slot.param._data
-            if kind is None or kind[0] != slot.steps or kind[1] != data.dtype:
-                kind = slot.steps, data.dtype
-                numbers = self._factors.arrays(self.factors(group, slot.steps), data)
+            if slot.steps != steps or data.dtype is not dtype:
+                steps, dtype = slot.steps, data.dtype
+                numbers = self._factors.arrays(self.factors(group, steps), data)
             found.append(numbers)
         return found
 

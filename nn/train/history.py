@@ -24,10 +24,14 @@ class History:
         One per epoch: ``epoch`` (from 1), ``loss`` and metrics on the training data as seen while training,
         ``val_loss`` and ``val_...`` after the epoch where there is validation data, ``lr`` (of the first
         group, during the epoch), ``seconds``.
+    compiled : bool or str
+        Whether the steps were run by a program, see ``fit(compile=...)``; a sentence that says why not, where it was
+        tried.
     """
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.compiled: bool | str = False
 
     def __len__(self) -> int:
         return len(self.records)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import os
 import time
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from importlib.util import find_spec
 from typing import Any, Literal
 
 import numpy as np
@@ -22,9 +24,11 @@ from nn.optim.schedules import ReduceLROnPlateau, Schedule
 from nn.train.callbacks import Callback, Checkpoint
 from nn.train.diagnosis import TrainingDiverged, advice, diverged, nonfinite_weight
 from nn.train.history import History
+from nn.train.progress import Progress
 from nn.train.progress import progress as show_progress
 from nn.train.run import Run
 from nn.train.samples import Pair, Samples
+from nn.train.step import WORTHWHILE, NotFiniteError, Step
 
 Loss = Callable[[Any, Any], Tensor]
 Metric = Callable[[Any, Any], float]
@@ -51,6 +55,7 @@ def fit(
     progress: bool | Literal["auto"] = "auto",
     resume: str | os.PathLike[str] | None = None,
     anomaly: bool = False,
+    compile: bool | Literal["numba"] = True,
 ) -> History:
     """Train `model` and return the history. The model is left in evaluation mode.
 
@@ -91,6 +96,11 @@ def fit(
     anomaly : bool
         Train under `autodiff.detect_anomaly`: slower, but the first operation whose value or derivative is NaN or
         infinite stops the run with an `AnomalyError` that names the line of code which called it.
+    compile : bool or "numba"
+        True: a run of 500 steps and more is trained by a program of its step, see `autodiff.compile`, where the model,
+        the loss and the data allow it; where not, step by step, and ``history.compiled`` says why. Losses and weights
+        agree with those of ``compile=False`` up to rounding. "numba": the program is machine code, however short the
+        run.
 
     Raises
     ------
@@ -100,6 +110,8 @@ def fit(
         Numbers of samples differ, a setting makes no sense, or the checkpoint does not fit.
     TypeError
         Something is not what it should be: a module, an optimizer, numbers.
+    ImportError
+        ``compile="numba"`` without Numba.
     """
     if not isinstance(model, Module):
         raise TypeError(f"fit takes a Module, got a {type(model).__name__}")
@@ -107,6 +119,10 @@ def fit(
         raise TypeError(f"fit takes an optimizer such as SGD(model.parameters(), lr=0.1), got {optimizer!r}")
     if isinstance(epochs, bool) or not hasattr(epochs, "__index__") or epochs < 1:
         raise ValueError(f"epochs must be an integer of at least 1, got {epochs!r}")
+    if compile not in (True, False, "numba"):
+        raise ValueError(f'compile must be True, False or "numba", got {compile!r}')
+    if compile == "numba" and find_spec("numba") is None:
+        raise ImportError('compile="numba" needs Numba: pip install "nablagraph[numba]", or leave it out')
     train = Samples(model, X, y, batch_size, ("X", "y"))
     held = None
     if validation is not None:
@@ -137,7 +153,8 @@ def fit(
                 begun.append(callback)
             if resume is not None:
                 run.load_state_dict(load(resume))
-            _train(run, loss, train, held, metrics, clip, progress)
+            step = Step(model, loss, optimizer, clip, keep=bool(metrics))
+            _train(run, loss, step, train, held, metrics, progress, compile and not anomaly and compile)
         finally:
             model.eval()
             for callback in begun:
@@ -172,22 +189,25 @@ def evaluate(
 def _train(
     run: Run,
     loss: Loss,
+    step: Step,
     train: Samples,
     held: Samples | None,
     metrics: dict[str, Metric],
-    clip: Callable[[], None] | None,
     show: bool | Literal["auto"],
+    compile: bool | Literal["numba"],
 ) -> None:
     """Run the epochs that are left."""
     model, optimizer = run.model, run.optimizer
     display = show_progress(show, run.epochs, train.steps, run.epoch)
     model.train()
     try:
+        if not run.ending and (compile == "numba" or (compile and run.epochs * train.steps >= WORTHWHILE)):
+            _compile(run, step, train, compile, display)
         while not run.ending:
             start = time.perf_counter()
             lr = optimizer.param_groups[0]["lr"]
             record: dict[str, Any] = {"epoch": run.epoch + 1}
-            record.update(_epoch(run, loss, train, metrics, clip, display.step))
+            record.update(_epoch(run, step, train, metrics, _weigh(loss), display.step))
             if held is not None:
                 model.eval()
                 figures = _measure(model, loss, held, metrics, run)
@@ -209,35 +229,36 @@ def _train(
         display.close(run.history.records[-1] if run.epoch else None)
 
 
+def _compile(run: Run, step: Step, data: Samples, compile: bool | Literal["numba"], display: Progress) -> None:
+    """Have the step compiled; where that cannot be, note why, in the history and for whoever looks on."""
+
+    def refused(reason: str) -> None:
+        run.history.compiled = reason
+        text = f"training runs without compilation: {reason}"
+        if compile == "numba":
+            warnings.warn(text, RuntimeWarning, stacklevel=2)
+        else:
+            display.note(text)
+
+    step.compile(data, "numba" if compile == "numba" else "numpy", refused)
+    if step.compiled:
+        run.history.compiled = True
+
+
 def _epoch(
-    run: Run,
-    loss: Loss,
-    data: Samples,
-    metrics: dict[str, Metric],
-    clip: Callable[[], None] | None,
-    note: Callable[[], None],
+    run: Run, step: Step, data: Samples, metrics: dict[str, Metric], weigh: bool, note: Callable[[], None]
 ) -> dict[str, float]:
     """Train on every batch once; return the loss over all samples and the metrics."""
-    model, optimizer = run.model, run.optimizer
-    weigh = _weigh(loss)
     total = 0.0
     seen: list[Pair] = []
     for index, (xb, yb) in enumerate(data.batches(run.rng)):
-        optimizer.zero_grad()
-        output = model(xb)
-        value = loss(output, yb)
-        if index == 0:
-            _check_loss(value)
-        figure = value.item()
-        if not math.isfinite(figure):
-            raise _diverged(run, value, data, "loss", index)
-        value.backward(free_graph=True)
-        if clip is not None:
-            clip()
-        optimizer.step()
+        try:
+            figure, output = step.run(xb, yb)
+        except NotFiniteError as error:
+            raise _diverged(run, error.loss, data, "loss", index) from None
         total += figure * len(xb) if weigh else figure
         if metrics:
-            seen.append((output.data, yb))
+            seen.append((output, yb))
         note()
     return _figures(total / data.size if weigh else total, metrics, seen)
 
@@ -276,19 +297,6 @@ def _figures(loss: float, metrics: dict[str, Metric], seen: list[Pair]) -> dict[
 def _weigh(loss: Loss) -> bool:
     """Whether a batch's loss is a mean, and counts by the number of its samples, or a sum."""
     return getattr(loss, "reduction", "mean") != "sum"
-
-
-def _check_loss(value: Any) -> None:
-    if not isinstance(value, Tensor):
-        raise TypeError(
-            f"the loss gave a {type(value).__name__} without a gradient: compute it from the model's "
-            "output, a Tensor, with numpy functions and operators, and without .data or float()"
-        )
-    if value.size != 1:
-        raise ValueError(
-            f"the loss has shape {value.shape}, training needs one number: "
-            'reduce it with .mean(), or use reduction="mean"'
-        )
 
 
 def _check_weights(run: Run, steps: int) -> None:

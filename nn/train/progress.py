@@ -36,6 +36,9 @@ class Progress:
     def epoch(self, record: dict[str, Any]) -> None:
         """Note that an epoch ended with this record."""
 
+    def note(self, text: str) -> None:
+        """Say something that a person should know."""
+
     def close(self, record: dict[str, Any] | None) -> None:
         """Note that training ended, after the epoch with this record."""
 
@@ -99,6 +102,9 @@ class Bar(Progress):
     def epoch(self, record: dict[str, Any]) -> None:
         self._record = record
 
+    def note(self, text: str) -> None:
+        self._bar.write(text, file=self._bar.fp)
+
     def close(self, record: dict[str, Any] | None) -> None:
         if record is not None:
             self._record = record
@@ -129,6 +135,9 @@ class Lines(Progress):
     def epoch(self, record: dict[str, Any]) -> None:
         if record["epoch"] in self._marks:
             self._print(record)
+
+    def note(self, text: str) -> None:
+        print(text, file=self._file or sys.stdout, flush=True)
 
     def close(self, record: dict[str, Any] | None) -> None:
         if record is not None and record["epoch"] > max(self._printed, self.done):

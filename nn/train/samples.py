@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,14 @@ class Samples:
         if self.steps == 1:
             return ((self.X, self.y),)
         return batches(self.X, self.y, self.batch_size, rng is not None, rng)
+
+    def kinds(self) -> Iterator[Pair]:
+        """Give one batch of each shape that `batches` gives, as it gives them."""
+        if self.steps == 1:
+            yield self.X, self.y
+            return
+        for size in dict.fromkeys((self.batch_size, self.size % self.batch_size or self.batch_size)):
+            yield self.X[:size].copy(), self.y[:size].copy()
 
 
 def _as_array(values: Any, name: str) -> Any:

@@ -111,6 +111,8 @@ WRITE = r"no gradient can follow.*`?\.data`"
 REFUSED_SCALAR: dict[str, tuple[Callable[[Any], Any], str]] = {
     "np.array(t)": (np.array, DATA),
     "np.array([t, t])": (lambda t: np.array([t, t]), r"np\.stack.*"),
+    "np.array([[t, t], [t, t]])": (lambda t: np.array([[t, t], [t, t]]), r"np\.block\(\[\[a, b\], \[c, d\]\]\)"),
+    "np.stack([[t, t], [t, t]])": (lambda t: np.stack([[t, t], [t, t]]), r"np\.block\(\[\[a, b\], \[c, d\]\]\)"),
     "np.array([t], dtype=object)": (lambda t: np.array([t, 1], dtype=object), DATA),
     "np.float64(t)": (lambda t: np.float64(t), DATA),
     "np.float32(t)": (lambda t: np.float32(t), DATA),
@@ -121,11 +123,11 @@ REFUSED_SCALAR: dict[str, tuple[Callable[[Any], Any], str]] = {
     "array[0] = t": (lambda t: store(zeros(), 0, t), ASSIGN),
     "array[i, j] = t": (lambda t: store(zeros((2, 2)), (0, 1), t), ASSIGN),
     "array[()] = t": (lambda t: store(zeros(()), (), t), ASSIGN),
-    "array[...] = t": (lambda t: store(zeros(), ..., t), DATA),
-    "array[1:] = t": (lambda t: store(zeros(), slice(1, None), t), DATA),
-    "array[mask] = t": (lambda t: store(zeros(), A > 1, t), DATA),
-    "array[[0, 1]] = t": (lambda t: store(zeros(), [0, 1], t), DATA),
-    "array[:] = [t, t, t]": (lambda t: store(zeros(), slice(None), [t, t, t]), DATA),
+    "array[...] = t": (lambda t: store(zeros(), ..., t), ASSIGN),
+    "array[1:] = t": (lambda t: store(zeros(), slice(1, None), t), ASSIGN),
+    "array[mask] = t": (lambda t: store(zeros(), A > 1, t), ASSIGN),
+    "array[[0, 1]] = t": (lambda t: store(zeros(), [0, 1], t), ASSIGN),
+    "array[:] = [t, t, t]": (lambda t: store(zeros(), slice(None), [t, t, t]), ASSIGN),
     "array[0] = t[None]": (lambda t: store(zeros(), 0, t[None]), ASSIGN),
     "array[0] += t": (lambda t: store(zeros(), 0, zeros()[0] + t), ASSIGN),
     "integers[0] = t": (lambda t: store(zeros(3, int), 0, t), ASSIGN),
@@ -187,7 +189,7 @@ REFUSED_VECTOR: dict[str, tuple[Callable[[Any], Any], str]] = {
     "np.fromiter(t, float)": (lambda t: np.fromiter(t, float), NUMPYS),
     "array += t": (lambda t: add_to(zeros(), t), r"no gradient can follow; write `x = x \+ t`"),
     "array[0:2] += t": (lambda t: add_to(zeros()[0:2], t[:2]), r"no gradient can follow; write `x = x \+ t`"),
-    "array[:] = t": (lambda t: store(zeros(), slice(None), t), DATA),
+    "array[:] = t": (lambda t: store(zeros(), slice(None), t), ASSIGN),
     "np.add(t, 1, out=array)": (lambda t: np.add(t, 1, out=zeros()), WRITE),
     "np.sum(t, out=array)": (lambda t: np.sum(t, out=zeros(())), WRITE),
     "t.sum(out=array)": (lambda t: t.sum(out=zeros(())), WRITE),
@@ -264,6 +266,40 @@ def test_where_nothing_is_lost_it_is_allowed(x: Any, attempt: Callable[[Any], An
                 message = explained(error)
         assert "lose" not in message
         assert "gradient of" not in message
+
+
+def concatenated(t: Any, target: Any) -> None:
+    np.concatenate([t, t], out=target[:6])
+
+
+OUT: dict[str, Callable[[Any, Any], Any]] = {
+    "array += t": lambda t, target: add_to(target[:3], t),
+    "np.add(out=)": lambda t, target: np.add(t, 1.0, out=target[:3]),
+    "np.add(out, positional)": lambda t, target: np.add(t, 1.0, target[:3]),
+    "np.divide(where=)": lambda t, target: np.divide(t, t, out=target[:3], where=A > 1),
+    "np.add.reduce(out=)": lambda t, target: np.add.reduce(t, out=target[:1].reshape(())),
+    "np.sum(out=)": lambda t, target: np.sum(t, keepdims=True, out=target[:1]),
+    "np.dot(out=)": lambda t, target: np.dot(np.eye(3), t, out=target[:3]),
+    "np.concatenate(out=)": concatenated,
+    "t.sum(out=)": lambda t, target: t.sum(keepdims=True, out=target[:1]),
+    "t.clip(out=)": lambda t, target: t.clip(1.5, 2.5, out=target[:3]),
+}
+
+
+@pytest.mark.parametrize("route", OUT)
+def test_arrays_are_written_to_where_nothing_is_lost(route: str) -> None:
+    write = OUT[route]
+    expected = np.zeros(7)
+    write(A, expected)
+    assert expected.any()
+    free, asked = Tensor(A), Tensor(A, requires_grad=True)
+    for tensor, mode in ((free, autodiff.enable_grad()), (asked, no_grad())):
+        target = np.zeros(7)
+        with mode:
+            write(tensor, target)
+        np.testing.assert_array_equal(target, expected)
+    with pytest.raises(TypeError, match="no gradient can follow"):
+        write(asked, np.zeros(7))
 
 
 @pytest.mark.parametrize(

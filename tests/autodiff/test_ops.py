@@ -30,9 +30,11 @@ def _scatter(x: Any, index: Any, shape: Any) -> Any:
     return out
 
 
-def _setitem(x: Any, value: Any, index: Any) -> Any:
-    out = x.copy()
-    out[index] = value
+def _setitem(x: Any, value: Any, index: Any, views: Any = ()) -> Any:
+    out = target = x.copy()
+    for view, params in views:
+        target = view(target, **params)
+    target[index] = value
     return out
 
 

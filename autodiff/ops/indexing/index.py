@@ -11,6 +11,9 @@ from autodiff.op import Op, op, strip
 from autodiff.ops.operands import places
 from autodiff.sample import real, sample
 
+#: How a view is taken: operations with what they are told besides their operand, one after another.
+Views = tuple[tuple[Op, dict[str, Any]], ...]
+
 
 def _repeats(index: Any) -> bool:
     """Say whether an index may name one element twice: only arrays of integers can."""
@@ -36,6 +39,7 @@ def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
 getitem: Op = op(
     lambda x, index: x[index],
     lambda g, y, x, index: scatter(g, index=index, shape=x.shape),
+    view=True,
     name="getitem",
     symbol="[ ]",
     formula="1 at the index",
@@ -62,25 +66,51 @@ scatter: Op = op(
 )
 
 
-def _setitem(x: Any, value: Any, index: Any) -> Any:
+def _setitem(x: Any, value: Any, index: Any, views: Views = ()) -> Any:
     refuse_rounding(x.dtype)
-    out = x.copy()
+    return _replaced(x, value, index, views)
+
+
+def _replaced(x: Any, value: Any, index: Any, views: Views) -> Any:
+    """Return `x` with `value` written to a view of it. No array is written through a view: not all kinds can be."""
+    line = _seen(x, views)
+    out = line[-1].copy()
     out[index] = value
+    for base, (view, params) in zip(line[-2::-1], views[::-1], strict=True):
+        if view is getitem:
+            whole = base.copy()
+            whole[params["index"]] = out
+            out = whole
+            continue
+        # What sends a gradient back puts elements back, too: a view has each at most once.
+        pull: Any = view.rules[0]
+        back = pull(out, None, base, **params)
+        if out.size == base.size:
+            out = back
+        else:
+            out = np.where(pull(np.ones_like(out), None, base, **params) != 0, back, base)
     return out
 
 
-def _kept(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
-    untouched = np.ones_like(strip(x), dtype=bool)
-    untouched[index] = False
-    return np.where(untouched, g, 0)
+def _seen(x: Any, views: Views) -> list[Any]:
+    """Return an array, the view of it that the first of these operations takes, the view of that, and so on."""
+    line = [x]
+    for view, params in views:
+        line.append(view(line[-1], **params))
+    return line
 
 
-def _written(g: Any, y: Any, x: Any, value: Any, index: Any) -> Any:
+def _kept(g: Any, y: Any, x: Any, value: Any, index: Any, views: Views = ()) -> Any:
+    return np.where(_replaced(np.ones_like(strip(x), dtype=bool), False, index, views), g, 0)
+
+
+def _written(g: Any, y: Any, x: Any, value: Any, index: Any, views: Views = ()) -> Any:
     """The gradient of what was written; where an index names an element twice only the last write counts."""
-    g = g[index]
+    target = _seen(g, views)[-1]
+    g = target[index]
     if _repeats(index):
         order = np.arange(1, g.size + 1, like=strip(x)).reshape(g.shape)
-        last = np.zeros_like(strip(x), dtype=int)
+        last = np.zeros_like(strip(target), dtype=int)
         last[index] = order
         g = np.where(last[index] == order, g, 0)
     # Assignment lets a value have more axes than the place, if their length is 1.
@@ -100,6 +130,7 @@ setitem = op(
         sample(real(4, 3), real(), index=(slice(0, 2), 0)),
         sample(real(4), real(3), index=np.array([0, 2, 0])),
         sample(real(4, 3), real(1, 1, 3), index=2),
+        sample(real(4, 3), real(2), index=np.array([0, 2]), views=((getitem, {"index": (slice(None), 1)}),)),
     ],
 )
 

@@ -22,7 +22,8 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     axis = normalize_axis_index(axis, a.ndim)
     # numpy says which places are meant, for negative numbers and for every mode.
     chosen = np.take(np.arange(a.shape[axis], like=strip(a)), strip(indices), mode=mode)  # type: ignore[call-overload]
-    return a[(*(slice(None),) * axis, chosen)]
+    taken = a[(*(slice(None),) * axis, chosen)]
+    return taken if np.ndim(chosen) else np.copy(taken)  # at a single place it is a view, which numpy's is not
 
 
 @implements(np.take_along_axis)

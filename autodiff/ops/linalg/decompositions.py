@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import implements, op, strip
+from autodiff.ops.linalg.unfit import matrices, squares
 from autodiff.ops.operands import as_array, eye, mT
 from autodiff.sample import regular, sample
 
@@ -99,6 +100,7 @@ def _eigenvectors_rule(g: Any, y: Any, a: Any, shared: Any = None) -> Any:
 eigenvalues = op(
     lambda a, shared=None: shared.part(_symmetrised(a), 0) if shared else np.linalg.eigvalsh(_symmetrised(a)),
     _eigenvalues_rule,
+    explain=squares("eigh"),
     name="eigenvalues",
     symbol="λ",
     formula="V·diag(g)·Vᵀ",
@@ -107,6 +109,7 @@ eigenvalues = op(
 eigenvectors = op(
     lambda a, shared=None: (shared or Factorisation(np.linalg.eigh)).part(_symmetrised(a), 1),
     _eigenvectors_rule,
+    explain=squares("eigh"),
     name="eigenvectors",
     symbol="V",
     formula="V·(Vᵀg / (λⱼ − λᵢ))·Vᵀ",
@@ -143,6 +146,7 @@ def _cholesky_rule(g: Any, y: Any, a: Any, upper: bool = False) -> Any:
 _cholesky_op = op(
     _cholesky,
     _cholesky_rule,
+    explain=squares("cholesky", "of the columns of `a` it takes their products, `a.T @ a`"),
     name="cholesky",
     formula="sym(L⁻ᵀ·low(Lᵀg)·L⁻¹)",
     samples=[regular(3, 3), sample(regular(2, 2, 2), upper=True)],
@@ -210,6 +214,7 @@ def _svd_of(full: bool) -> Factorisation:
 singular_values = op(
     lambda a, shared=None: shared.part(a, 1) if shared else np.linalg.svd(a, compute_uv=False),
     _singular_values_rule,
+    explain=matrices("svd"),
     name="singular_values",
     symbol="σ(A)",
     formula="U·diag(g)·Vᵀ",
@@ -218,6 +223,7 @@ singular_values = op(
 left_vectors = op(
     lambda a, full=False, shared=None: (shared or _svd_of(full)).part(a, 0),
     _left_rule,
+    explain=matrices("svd"),
     name="left_vectors",
     symbol="U",
     formula="U·(skew(Uᵀg) / (σⱼ² − σᵢ²))·S·Vᵀ",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.op import Op, implements, op
-from autodiff.ops.linalg.unfit import explaining
+from autodiff.ops.linalg.unfit import products
 from autodiff.ops.operands import as_array, mT
 from autodiff.sample import real
 
@@ -46,10 +46,10 @@ def _matmul_by_b(g: Any, y: Any, a: Any, b: Any) -> Any:
 
 
 matmul = op(
-    explaining(np.matmul, -1, -2),
+    np.matmul,
     _matmul_by_a,
     _matmul_by_b,
-    numpy=np.matmul,
+    explain=products("matmul", -1, -2),
     symbol="@",
     formula=("g·Bᵀ", "Aᵀ·g"),
     samples=[
@@ -65,10 +65,10 @@ matmul = op(
     ],
 )
 vecdot = op(
-    explaining(np.vecdot, -1, -1),
+    np.vecdot,
     lambda g, y, a, b: _column(g) * b,
     lambda g, y, a, b: _column(g) * a,
-    numpy=np.vecdot,
+    explain=products("vecdot", -1, -1),
     symbol="·",
     formula=("g·b", "g·a"),
     samples=[(real(2, 3), real(3)), (real(3), real(3)), (real(2, 1, 3), real(3, 3))],
@@ -111,19 +111,19 @@ _along(vecdot, np.vecdot, 0)
 
 if hasattr(np, "matvec"):  # numpy 2.2
     matvec = op(
-        explaining(np.matvec, -1, -1),
+        np.matvec,
         lambda g, y, a, v: _column(g) * _row(v),
         lambda g, y, a, v: np.vecmat(g, a),
-        numpy=np.matvec,
+        explain=products("matvec", -1, -1),
         symbol="@",
         formula=("g·vᵀ", "Aᵀ·g"),
         samples=[(real(2, 3), real(3)), (real(2, 2, 3), real(3)), (real(2, 3), real(4, 3))],
     )
     vecmat = op(
-        explaining(np.vecmat, -1, -2),
+        np.vecmat,
         lambda g, y, v, a: np.matvec(a, g),
         lambda g, y, v, a: _column(v) * _row(g),
-        numpy=np.vecmat,
+        explain=products("vecmat", -1, -2),
         symbol="@",
         formula=("A·g", "v·gᵀ"),
         samples=[(real(2), real(2, 3)), (real(2), real(2, 2, 3)), (real(4, 2), real(2, 3))],
@@ -160,10 +160,10 @@ def _dot_as_matrices(a: Any, b: Any) -> tuple[Any, Any]:
 
 
 dot = op(
-    explaining(np.dot, -1, -2),
+    np.dot,
     _dot_by_a,
     _dot_by_b,
-    numpy=np.dot,
+    explain=products("dot", -1, -2),
     symbol="·",
     formula=("g·Bᵀ", "Aᵀ·g"),
     samples=[

@@ -8,6 +8,7 @@ import numpy as np
 
 from autodiff.op import implements, op, strip
 from autodiff.ops.linalg.decompositions import Factorisation, mirrored
+from autodiff.ops.linalg.unfit import matrices
 from autodiff.ops.operands import as_array, mT
 from autodiff.sample import regular, sample
 
@@ -57,6 +58,7 @@ def _qr_of(mode: str) -> Factorisation:
 q_factor = op(
     lambda a, mode="reduced", shared=None: (shared or _qr_of(mode)).part(a, 0),
     _q_rule,
+    explain=matrices("qr"),
     name="q_factor",
     symbol="Q",
     formula="(g + Q·copyltu(−gᵀQ))·R⁻ᵀ",
@@ -65,6 +67,7 @@ q_factor = op(
 r_factor = op(
     lambda a, mode="reduced", shared=None: (shared or _qr_of(mode)).part(a, 1),
     _r_rule,
+    explain=matrices("qr"),
     name="r_factor",
     symbol="R",
     formula="Q·copyltu(R·gᵀ)·R⁻ᵀ",

@@ -9,6 +9,7 @@ import numpy as np
 
 from autodiff.op import Op, implements, op, outside, strip
 from autodiff.ops.linalg.decompositions import Factorisation, symmetric
+from autodiff.ops.linalg.unfit import matrices, squares
 from autodiff.ops.operands import as_array, as_arrays, eye, mT
 from autodiff.sample import real, regular, sample
 from autodiff.tensor import as_tensor
@@ -58,6 +59,7 @@ def _det_rule(g: Any, y: Any, a: Any) -> Any:
 det = op(
     np.linalg.det,
     _det_rule,
+    explain=squares("det"),
     symbol="det",
     formula="det(A)·A⁻ᵀ",
     samples=[regular(3, 3), regular(2, 2, 2), sample(np.array([[1.0, 2.0, 0.5], [2.0, 4.0, 1.0], [0.3, -1.0, 2.0]]))],
@@ -81,6 +83,7 @@ def _logabsdet_rule(g: Any, y: Any, a: Any, shared: Any = None) -> Any:
 logabsdet = op(
     lambda a, shared=None: (shared or Factorisation(np.linalg.slogdet)).part(a, 1),
     _logabsdet_rule,
+    explain=squares("slogdet"),
     name="logabsdet",
     symbol="ln|det|",
     formula="A⁻ᵀ",
@@ -92,7 +95,8 @@ logabsdet = op(
 def slogdet(a: Any) -> Any:
     """Sign and logarithm of the determinant, as ``np.linalg.slogdet``; the sign has no gradient."""
     a, shared = as_array(a), Factorisation(np.linalg.slogdet)
-    return _Slogdet(as_tensor(shared.part(strip(a), 0)), logabsdet(a, shared=shared))
+    logarithm = logabsdet(a, shared=shared)
+    return _Slogdet(as_tensor(shared.part(strip(a), 0)), logarithm)
 
 
 # Inverses
@@ -100,6 +104,7 @@ def slogdet(a: Any) -> Any:
 inv = op(
     np.linalg.inv,
     lambda g, y, a: -(mT(y) @ g @ mT(y)),
+    explain=squares("inv", "np.linalg.pinv takes any"),
     symbol="A⁻¹",
     formula="−A⁻ᵀ·g·A⁻ᵀ",
     samples=[regular(3, 3), regular(2, 2, 2)],
@@ -117,6 +122,7 @@ def _pinv_rule(g: Any, y: Any, a: Any, rcond: Any = None, hermitian: bool = Fals
 _pinv_op = op(
     np.linalg.pinv,
     _pinv_rule,
+    explain=matrices("pinv"),
     symbol="A⁺",
     formula="−A⁺ᵀ·g·A⁺ᵀ + …",
     samples=[regular(3, 2), regular(2, 2, 3), regular(3, 3)],
@@ -164,6 +170,7 @@ _solve_op = op(
     np.linalg.solve,
     _solve_by_a,
     lambda g, y, a, b: _pull_back(g, a, b),
+    explain=squares("solve", "write `np.linalg.lstsq(a, b)[0]` for the least-squares solution"),
     symbol="A⁻¹b",
     formula=("−A⁻ᵀ·g·yᵀ", "A⁻ᵀ·g"),
     samples=[

@@ -1,4 +1,4 @@
-"""Why two operands do not go into one product: said with both shapes, the lengths that differ, and what to write."""
+"""Why operands do not go into a product, or a matrix into a function of it: said with all shapes, and what to write."""
 
 from __future__ import annotations
 
@@ -7,24 +7,13 @@ from typing import Any
 
 import numpy as np
 
-Product = Callable[[Any, Any], Any]
 
-
-def explaining(product: Product, first: int, second: int) -> Product:
-    """Return `product`, with errors that say why the shapes do not fit. It sums over these axes, counted from the end.
+def products(name: str, first: int, second: int) -> Callable[[Any, Any], Exception]:
+    """Return what says why two shapes do not fit a product that sums over these axes, counted from the end.
 
     Of an operand with fewer axes than that, a vector, it sums over the only one.
     """
-    name = product.__name__
-
-    def explained(a: Any, b: Any) -> Any:
-        try:
-            return product(a, b)
-        except ValueError as error:
-            raise unfit(name, np.shape(a), np.shape(b), first, second) from error
-
-    explained.__name__ = name
-    return explained
+    return lambda a, b: unfit(name, np.shape(a), np.shape(b), first, second)
 
 
 def unfit(name: str, a: tuple[int, ...], b: tuple[int, ...], first: int, second: int) -> ValueError:
@@ -43,3 +32,51 @@ def unfit(name: str, a: tuple[int, ...], b: tuple[int, ...], first: int, second:
         cure = "transpose the first, `np.swapaxes(a, -1, -2)`"
     where = f"axis {len(a) + i} of the first has length {a[i]}, axis {len(b) + j} of the second {b[j]}"
     return ValueError(f"{said}{where}, and the sum over both needs them equal; {cure}")
+
+
+def squares(name: str, cure: str = "") -> Callable[..., Exception | None]:
+    """Return what says that the matrices in the first operand are not square, and what to write instead."""
+
+    def explain(*operands: Any, **options: Any) -> Exception | None:
+        shapes = [np.shape(x) for x in operands]
+        shape, said = shapes[0], f"{name} of shape{'s' * (len(shapes) > 1)} {' and '.join(map(str, shapes))}: "
+        if len(shape) < 2:
+            return np.linalg.LinAlgError(f"{said}it takes matrices, in the last two axes{_as_matrix(shape)}")
+        if shape[-1] == shape[-2]:
+            return None if len(shapes) == 1 else _unequal(said, shapes[0], shapes[1])
+        lengths = f"the last two axes have the lengths {shape[-2]} and {shape[-1]}"
+        return np.linalg.LinAlgError(f"{said}it takes square matrices, and {lengths}{cure and '; ' + cure}")
+
+    return explain
+
+
+def matrices(name: str) -> Callable[..., Exception | None]:
+    """Return what says that an operand has too few axes to hold matrices."""
+
+    def explain(a: Any, **options: Any) -> Exception | None:
+        shape = np.shape(a)
+        if len(shape) > 1:
+            return None
+        said = f"{name} of shape {shape}: it takes matrices, in the last two axes"
+        return np.linalg.LinAlgError(said + _as_matrix(shape))
+
+    return explain
+
+
+def _as_matrix(shape: tuple[int, ...]) -> str:
+    return "; write `x[:, None]` for a column, `x[None]` for a row" if shape else ""
+
+
+def _unequal(said: str, a: tuple[int, ...], b: tuple[int, ...]) -> Exception | None:
+    rows = 0 if len(b) == 1 else len(b) - 2
+    if not b or b[rows] != a[-1]:
+        has = f"has {b[rows]} along axis {rows}" if b else "has none"
+        return ValueError(
+            f"{said}there are {a[-1]} unknowns, and the right-hand side {has}; it is one vector of shape ({a[-1]},), "
+            f"or has one in each column, shape (..., {a[-1]}, k): write `b[..., None]` for a stack of vectors"
+        )
+    try:
+        np.broadcast_shapes(a[:-2], b[:-2])
+    except ValueError:
+        return ValueError(f"{said}their axes in front do not broadcast; insert axes of length 1 with np.expand_dims")
+    return None

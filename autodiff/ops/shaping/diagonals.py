@@ -22,6 +22,7 @@ def _diagonal_rule(g: Any, y: Any, x: Any, offset: int = 0, axis1: int = 0, axis
 diagonal = op(
     np.diagonal,
     _diagonal_rule,
+    view=True,
     formula="1 on the diagonal",
     samples=[
         sample(real(3, 3)),

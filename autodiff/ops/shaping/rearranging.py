@@ -18,6 +18,7 @@ from autodiff.tensor import as_tensor
 flip = op(
     np.flip,
     lambda g, y, x, axis=None: np.flip(g, axis),
+    view=True,
     formula="1",
     samples=[sample(real(2, 3)), sample(real(2, 3), axis=-1), sample(real(2, 3, 2), axis=(0, 2))],
 )
@@ -42,6 +43,7 @@ def flipud(m: Any) -> Any:
 rot90 = op(
     np.rot90,
     lambda g, y, x, k=1, axes=(0, 1): np.rot90(g, -k, axes),
+    view=True,
     formula="1",
     samples=[sample(real(2, 3)), sample(real(2, 3, 2), k=3, axes=(-1, 1))],
 )
@@ -155,6 +157,7 @@ def _windows(x: Any, window: tuple[int, ...], axes: tuple[int, ...]) -> Any:
 windows: Op = op(
     _windows,
     lambda g, y, x, window, axes: overlap_add(g, shape=x.shape, window=window, axes=axes),
+    view=True,
     name="sliding_window_view",
     symbol="windows",
     numpy=_windows,

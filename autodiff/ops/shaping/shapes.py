@@ -18,14 +18,13 @@ def _reshape(x: Any, shape: Any, order: str = "C") -> Any:
 
 
 def _reshape_rule(g: Any, y: Any, x: Any, shape: Any, order: Any = "C") -> Any:
-    if order == "A":  # as the operand lies in memory, which is not how its gradient lies
-        order = "F" if strip(x).flags.fnc else "C"
     return np.reshape(g, x.shape, order=order) if order != "C" else np.reshape(g, x.shape)
 
 
 _reshape_op = op(
     _reshape,
     _reshape_rule,
+    view=True,
     name="reshape",
     numpy=np.reshape,
     formula="1",
@@ -38,7 +37,10 @@ def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: bool | None = None
     """Give the elements another shape, as ``np.reshape``."""
     if copy is False:
         strip(a).reshape(shape, order=order, copy=False)  # raises where numpy would have to copy
-    return _reshape_op(as_operand(a), shape=strip(shape), order=order)
+    if order == "A":  # as the operand lies in memory, which is not how its gradient lies
+        order = "F" if np.asarray(strip(a)).flags.fnc else "C"
+    shaped = _reshape_op(as_operand(a), shape=strip(shape), order=order)
+    return np.copy(shaped) if copy else shaped
 
 
 @implements(np.ravel)
@@ -48,7 +50,12 @@ def ravel(a: Any, order: str = "C") -> Any:
     if order == "K":
         a = np.transpose(a, np.argsort(-np.abs(strip(a).strides), kind="stable")) if a.ndim else a
         order = "C"
-    return reshape(a, -1, order)
+    flat = reshape(a, -1, order)
+    # numpy's is contiguous, and a copy where no such view exists.
+    return flat if getattr(strip(flat), "flags", _CONTIGUOUS).c_contiguous else np.copy(flat)
+
+
+_CONTIGUOUS = np.zeros(1).flags
 
 
 # Order of axes
@@ -63,18 +70,21 @@ transpose = op(
     np.transpose,
     lambda g, y, x, axes=None: np.transpose(g, None if axes is None else _inverse(axes)),
     symbol="ᵀ",
+    view=True,
     formula="1",
     samples=[sample(real(2, 3)), sample(real(2, 3, 2), axes=(1, -1, 0))],
 )
 swapaxes = op(
     np.swapaxes,
     lambda g, y, x, axis1, axis2: np.swapaxes(g, axis1, axis2),
+    view=True,
     formula="1",
     samples=[sample(real(2, 3, 2), axis1=0, axis2=-1)],
 )
 moveaxis = op(
     np.moveaxis,
     lambda g, y, x, source, destination: np.moveaxis(g, destination, source),
+    view=True,
     formula="1",
     samples=[
         sample(real(2, 3, 2), source=0, destination=-1),
@@ -107,12 +117,14 @@ def _numbered(function: Callable[[Any], Any], ndim: int) -> tuple[int, ...]:
 expand_dims = op(
     np.expand_dims,
     lambda g, y, x, axis: np.reshape(g, x.shape),
+    view=True,
     formula="1",
     samples=[sample(real(2, 3), axis=1), sample(real(2, 3), axis=(0, -1))],
 )
 squeeze = op(
     np.squeeze,
     lambda g, y, x, axis=None: np.reshape(g, x.shape),
+    view=True,
     formula="1",
     samples=[sample(real(1, 3, 1)), sample(real(2, 1, 1), axis=-1)],
 )
@@ -135,6 +147,7 @@ for _function in (np.atleast_1d, np.atleast_2d, np.atleast_3d):
 broadcast_to = op(
     np.broadcast_to,
     lambda g, y, x, shape, subok=False: g,  # the engine sums over the axes that were stretched
+    view=True,
     formula="1",
     samples=[sample(real(3), shape=(2, 3)), sample(real(2, 1), shape=(3, 2, 2))],
 )
@@ -160,7 +173,8 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
         np.reshape(as_operand(x), [-1 if i == axis else 1 for i in range(len(xi))])
         for axis, x in zip(axes, xi, strict=True)
     ]
-    return tuple(grids) if sparse else broadcast_arrays(*grids)
+    grids = grids if sparse else list(broadcast_arrays(*grids))
+    return tuple([np.copy(grid) for grid in grids]) if copy else tuple(grids)
 
 
 copy = op(

@@ -1,0 +1,1 @@
+"""The second backend: a plan as machine code, made by Numba."""
