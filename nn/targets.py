@@ -71,6 +71,7 @@ def require_unit(target: Any) -> None:
     """Refuse targets outside [0, 1], and NaN; y² ≤ y says it in one pass."""
     y = strip(target)
     if is_at_hand(y) and np.count_nonzero(y * y <= y) != y.size:
+        y = getattr(y, "array", y)  # under recording the numbers themselves, to be told of
         if np.isnan(y).any():
             raise ValueError("the target holds NaN: leave out the samples whose label is missing")
         cure = "; for labels −1 and 1 pass (y + 1) / 2" if np.isin(y, (-1, 1)).all() else ""
@@ -79,6 +80,7 @@ def require_unit(target: Any) -> None:
 
 def refuse_logits(p: Any) -> None:
     """Raise if numbers outside [0, 1] are among the probabilities."""
+    p = getattr(p, "array", p)
     if np.any(p < 0) or np.any(p > 1):
         raise ValueError(
             f"binary_cross_entropy takes probabilities within [0, 1], got numbers from {np.min(p):g} to {np.max(p):g}: "

@@ -208,8 +208,11 @@ def _key(tree: Any, arrays: list[Any]) -> Hashable:
     if isinstance(tree, dict):
         return dict, tuple([(key, _key(item, arrays)) for key, item in tree.items()])
     if hasattr(tree, "__array_function__") and not isinstance(tree, np.generic):
-        if type(tree).__module__.startswith("dask"):
-            raise CompileError("Dask's arrays are computed when they are asked for; a program of them stays eager")
+        if not isinstance(tree, np.ndarray):
+            raise CompileError(
+                f"an argument is a {type(tree).__module__}.{type(tree).__name__}; programs compute with "
+                "numpy's arrays, and Dask's and CuPy's stay eager: call the function itself"
+            )
         arrays.append(tree)
         return type(tree), tree.shape, tree.dtype
     if isinstance(tree, (bool, int, float, complex, str, bytes, type(None))):

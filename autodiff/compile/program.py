@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 
 from autodiff.changes import tick
-from autodiff.compile.plan.flatten import flatten, slot
 from autodiff.compile.listing.listing import Listing
-from autodiff.compile.record.outputs import Output, result_of
-from autodiff.compile.record.places import Kept, Place, content, own
+from autodiff.compile.listing.stats import Stats
+from autodiff.compile.plan.flatten import flatten, slot
 from autodiff.compile.plan.plan import Plan
-from autodiff.compile.record.recording import Recording
 from autodiff.compile.plan.simplify import simplify
 from autodiff.compile.plan.source import Source
-from autodiff.compile.listing.stats import Stats
+from autodiff.compile.record.outputs import Output, result_of
+from autodiff.compile.record.places import Kept, Place, content, own
+from autodiff.compile.record.recording import Recording
 from autodiff.compile.tape import Call, Draw, Value, decide
 from autodiff.op import strip
 from autodiff.state import grad_mode, watching
@@ -167,7 +167,7 @@ class Program:
         source.bound |= {"MISS": MISS, "Departed": DepartedError, "errstate": np.errstate}
         if head:  # what is looked at may be gone altogether
             head = ["try:", *(f"    {line}" for line in head), "except (LookupError, AttributeError): return MISS"]
-        body = [*source.body(), f"result = {result}", *source.closing, *tail]
+        body = [*self._undoing(source.body()), f"result = {result}", *source.closing, *tail]
         simple = (
             not kwargs
             and len(arguments) == len(args)
@@ -183,7 +183,8 @@ class Program:
         """Write the checks of plain arguments, as the quick way in makes them."""
         source = self._source
         lines = [
-            f"if {source.bind(watching, 'w')} or {source.bind(grad_mode.get, 'f')}() is not {grad_mode.get()}: return MISS"
+            f"if {source.bind(watching, 'w')} or {source.bind(grad_mode.get, 'f')}() is not {grad_mode.get()}: "
+            "return MISS"
         ]
         for x, name in zip(args, names, strict=False):
             lines.append(f"if type({name}) is not {source.bind(type(x), 'k')}: return MISS")

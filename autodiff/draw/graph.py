@@ -1,58 +1,89 @@
-"""The graph behind a loss, to be looked at: in a notebook, as a file, as DOT source."""
+"""The graph behind a loss, to be looked at: in a notebook, as a file, as text, as DOT or Mermaid source."""
 
 from __future__ import annotations
 
 import os
-import re
 import sys
+from collections.abc import Container, Mapping
 from functools import cached_property
-from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING
-from uuid import uuid4
+from typing import TYPE_CHECKING, Any
 
-from autodiff.draw.dot import digraph, layout_effort
 from autodiff.draw.markup import plain
-from autodiff.draw.model import Model, OpNode, build
 from autodiff.draw.render import FORMATS, RenderError, render
 from autodiff.tensor import Tensor
 
+# What draws is imported by the first picture: most programs that import autodiff draw none.
 if TYPE_CHECKING:
     from graphviz import Digraph
 
-_SOURCES = (".dot", ".gv")
-# Beyond this the layout takes seconds, and soon minutes.
-_MOST_EFFORT = 3000
+    from autodiff.draw.model import Model
+
+#: What `save` writes by itself, by suffix; `FORMATS` need Graphviz.
+_OWN = (".svg", ".txt", ".mmd", ".dot", ".gv")
+_RANKDIRS = ("auto", "LR", "TB")
 
 
-def graph(loss: Tensor, *, max_nodes: int = 200) -> Graph:
+def graph(
+    loss: Tensor,
+    *,
+    level: str = "layer",
+    depth: int | None = None,
+    values: str | None = "stats",
+    grads: bool = True,
+    fold: bool | str | None = "auto",
+    max_nodes: int = 200,
+    rankdir: str = "auto",
+    names: Mapping[str, Any] | None = None,
+) -> Graph:
     """Take a picture of the graph behind `loss`.
 
-    The values and gradients are those of this moment: what an optimizer does to them later does not show.
+    The values and gradients are those of this moment: what an optimizer does to them later does not show. Where
+    ``backward()`` has run, the backward pass is done once more to measure what flows along each edge; no ``.grad`` and
+    no hook is touched.
 
     Parameters
     ----------
     loss : Tensor
         Where the picture ends; any Tensor will do.
+    level : {"layer", "op"}
+        Whether the ops of a layer without layers inside are one box, or each has its own.
+    depth : int, optional
+        Layers nested deeper than inside so many others are one box each; 0 draws the outermost layers only.
+    values : {"stats", "full", None}
+        Ranges, and up to 4 numbers in full; up to 25 numbers in full; or no values.
+    grads : bool
+        Whether to show gradients and what ops multiply them by.
+    fold : {"auto", True, False}
+        Whether blocks that repeat are drawn once, with how many there are: always, never, or in pictures of more than
+        60 nodes.
     max_nodes : int
-        A graph of more tensors and ops than this is drawn in part, those nearest to the loss, and the picture says so.
-        A smaller graph is too where its layout would take long: one parameter used in a hundred places.
+        Above this many nodes the level rises until the picture fits; last, what is farthest from the loss is one box.
+    rankdir : {"auto", "LR", "TB"}
+        In lines as on a page; in one line from left to right; from top to bottom.
+    names : mapping, optional
+        Names for what has none: ``names=locals()``. Tensors, arrays, and lists and dicts of them are named; parameters
+        in it, also those of modules, that the loss does not reach are reported.
 
     Raises
     ------
     TypeError
-        `loss` is not a Tensor.
+        `loss` is not a Tensor, or `names` is no mapping.
     ValueError
-        The graph was freed by ``backward(free_graph=True)``.
+        The graph was freed by ``backward(free_graph=True)``; or an argument is not one of its values.
     """
-    model = build(loss, max_nodes)
-    while layout_effort(model) > _MOST_EFFORT and len(model.nodes) > 6:
-        model = build(loss, len(model.nodes) // 2)
-    return Graph(model)
+    from autodiff.draw.build import build
+
+    if rankdir not in _RANKDIRS:
+        raise ValueError(f'rankdir must be "auto", "LR" or "TB", got {rankdir!r}')
+    model = build(
+        loss, level=level, depth=depth, values=values, grads=grads, fold=fold, max_nodes=max_nodes, names=names
+    )
+    return Graph(model, rankdir)
 
 
 def draw(loss: Tensor) -> Digraph:
-    """Draw the graph behind `loss` as a `graphviz.Digraph`; `graph` also renders it, without a `dot` program."""
+    """Draw the graph behind `loss` as a `graphviz.Digraph`; `graph` draws it without a `dot` program."""
     return graph(loss).digraph()
 
 
@@ -63,29 +94,40 @@ class Graph:
     ----------
     model : autodiff.draw.model.Model
         What the picture says, as plain records.
+    rankdir : str
     """
 
-    def __init__(self, model: Model) -> None:
+    def __init__(self, model: Model, rankdir: str = "auto") -> None:
         self.model = model
+        self.rankdir = rankdir
+
+    def svg(self) -> str:
+        """Return the picture as SVG, from ``<svg`` on; it needs no Graphviz."""
+        return self._svg
+
+    def text(self) -> str:
+        """Return every number and word of the picture as text, in reading order."""
+        from autodiff.draw.forms.words import words
+
+        return words(self.model)
+
+    @cached_property
+    def mermaid(self) -> str:
+        """The picture as a Mermaid flowchart, for a code block that begins with ```` ```mermaid ````."""
+        from autodiff.draw.forms.mermaid import mermaid
+
+        return mermaid(self.model)
 
     def digraph(self) -> Digraph:
         """Return the picture as a new `graphviz.Digraph`, to be changed at will."""
-        return digraph(self.model)
+        from autodiff.draw.forms.dot import digraph
+
+        return digraph(self.model, "LR" if self.rankdir == "LR" else "TB")
 
     @cached_property
     def dot(self) -> str:
         """The picture as DOT source."""
         return str(self.digraph().source)
-
-    def svg(self) -> str:
-        """Return the picture as SVG, from ``<svg`` on.
-
-        Raises
-        ------
-        RenderError
-            No Graphviz could draw it.
-        """
-        return self._svg
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file.
@@ -93,13 +135,14 @@ class Graph:
         Parameters
         ----------
         path : str or path
-            The suffix says what is written: ``.svg``, ``.png``, ``.pdf``, or ``.dot`` and ``.gv`` for the source.
+            The suffix says what is written: ``.svg``, ``.txt``, ``.mmd`` (Mermaid), ``.dot`` and ``.gv``, or by
+            Graphviz ``.png`` and ``.pdf``.
 
         Returns
         -------
         Path
-            What was written. When no Graphviz could draw the picture, that is its DOT source beside `path`, and a line
-            on stderr says how to see it.
+            What was written. When Graphviz was needed and could not draw, that is an SVG beside `path`, and a line on
+            stderr says so.
 
         Raises
         ------
@@ -110,72 +153,70 @@ class Graph:
         """
         path = Path(path)
         suffix = path.suffix.lower()
-        if suffix in _SOURCES:
-            return _write(path, self.dot.encode("utf-8"))
+        if suffix in (".dot", ".gv"):
+            return _write(path, self.dot)
+        if suffix == ".svg":
+            return _write(path, self.svg())
+        if suffix == ".txt":
+            return _write(path, self.text())
+        if suffix == ".mmd":
+            return _write(path, self.mermaid)
         if suffix[1:] not in FORMATS:
-            possible = ", ".join([f".{name}" for name in FORMATS] + list(_SOURCES))
+            possible = ", ".join([*_OWN, *(f".{name}" for name in FORMATS)])
             raise ValueError(f"cannot tell a format from {path.name!r}: end the name with one of {possible}")
         try:
-            picture = self.svg().encode("utf-8") if suffix == ".svg" else render(self.dot, suffix[1:])
+            return _write(path, render(self.dot, suffix[1:]))
         except RenderError as error:
-            source = _write(path.with_suffix(".dot"), self.dot.encode("utf-8"))
-            print(
-                f"{path} was not drawn, {error}; saved {source}: see it with `dot -T{suffix[1:]} {source} -o {path}`",
-                file=sys.stderr,
-            )
-            return source
-        return _write(path, picture)
+            instead = _write(path.with_suffix(".svg"), self.svg())
+            print(f"{path} was not drawn, {error}; saved {instead} instead, which needs none", file=sys.stderr)
+            return instead
 
     def __repr__(self) -> str:
         model = self.model
         return f"<Graph of {model.tensor_count} tensors and {model.op_count} ops: .save('graph.svg') to see it>"
 
-    def _repr_svg_(self) -> str | None:
-        """Show the picture in a notebook, or else a line that says why there is none; never an exception."""
+    def _repr_mimebundle_(
+        self, include: Container[str] | None = None, exclude: Container[str] | None = None
+    ) -> dict[str, str]:
+        """Show the picture in a notebook, as SVG and as text; or a line that says why there is none."""
         try:
-            return self.svg()
-        except Exception as error:
-            return _notice(f"{self!r} could not be drawn:", str(error))
+            bundle = {"image/svg+xml": self.svg(), "text/plain": self.text()}
+        except Exception as error:  # a repr that raises takes the whole cell's output with it
+            said = f"{self!r} could not be drawn: {plain(error, 200)}"
+            bundle = {"image/svg+xml": _notice(said), "text/plain": said}
+        return {
+            kind: content
+            for kind, content in bundle.items()
+            if (include is None or kind in include) and (exclude is None or kind not in exclude)
+        }
 
     @cached_property
     def _svg(self) -> str:
-        text = render(self.dot, "svg").decode("utf-8")
-        # The header before it names a Graphviz version and a document type on the network; a page needs neither.
-        return _with_titles(text[text.index("<svg") :], self.model)
+        from autodiff.draw.picture.svg import svg
+
+        return svg(self.model, self.rankdir)
 
 
-def _with_titles(svg: str, model: Model) -> str:
-    """Put what a person calls a node in the place of its id, for the mouse pointer and for screen readers."""
-    titles = {"nablagraph": "computation graph"}
-    for node in model.nodes.values():
-        shape = "" if isinstance(node, OpNode) else f"{node.kind} {node.value.shape}"
-        titles[node.id] = f"{plain(node.name or '', 80)} {shape}".strip()
+def _notice(line: str) -> str:
+    """Return a small SVG of one line of text."""
+    from html import escape
 
-    def title(match: re.Match[str]) -> str:
-        ends = match[1].replace("&#45;", "-").replace("&gt;", ">").split("->")
-        named = " → ".join(titles.get(end.split(":")[0], "") for end in ends)
-        return f"<title>{escape(named)}</title>"
-
-    return re.sub(r"<title>([^<]*)</title>", title, svg)
-
-
-def _notice(*lines: str) -> str:
-    """Return a small SVG of some lines of text."""
-    shown = [plain(line, 110) for line in lines]
-    width, height = 20 + 8 * max(map(len, shown)), 20 + 20 * len(shown)
-    texts = "".join(f'<text x="10" y="{24 + 20 * i}">{escape(line)}</text>' for i, line in enumerate(shown))
+    shown = plain(line, 160)
     return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="monospace" '
-        f'font-size="13"><rect width="100%" height="100%" fill="white"/>{texts}</svg>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{20 + 8 * len(shown)}" height="40" font-family="monospace" '
+        'font-size="13"><rect width="100%" height="100%" fill="white"/>'
+        f'<text x="10" y="24">{escape(shown)}</text></svg>'
     )
 
 
-def _write(path: Path, content: bytes) -> Path:
+def _write(path: Path, content: str | bytes) -> Path:
     """Write a file whole or not at all: under another name first."""
+    from uuid import uuid4
+
     unfinished = path.with_name(f".{uuid4().hex}.tmp")
     try:
         with open(unfinished, "xb") as file:
-            file.write(content)
+            file.write(content.encode("utf-8") if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(unfinished, path)

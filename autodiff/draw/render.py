@@ -1,18 +1,16 @@
-"""DOT source to SVG, PNG or PDF, by whatever Graphviz there is, never for longer than a time limit."""
+"""DOT source to PNG or PDF, by whatever Graphviz there is, never for longer than a time limit."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
 
 #: What pictures can be made.
-FORMATS = ("svg", "png", "pdf")
+FORMATS = ("png", "pdf")
 #: Seconds that one Graphviz may take.
 TIME_LIMIT = 10.0
 #: How to get a Graphviz, for messages.
@@ -50,6 +48,8 @@ def render(source: str, format: str) -> bytes:
     """
     if format not in FORMATS:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+    import subprocess  # here and below: takes long to import, and is seldom needed
+
     failures = []
     for name, command in _renderers(format):
         try:
@@ -67,6 +67,8 @@ def render(source: str, format: str) -> bytes:
 
 def _renderers(format: str) -> Iterator[tuple[str, list[str]]]:
     """Yield name and command line of each Graphviz there is, the person's own first."""
+    import shutil
+
     if dot := shutil.which("dot"):
         yield "dot", [dot, f"-T{format}"]
     # In a frozen application sys.executable is the application, which must not be started again.
@@ -76,6 +78,8 @@ def _renderers(format: str) -> Iterator[tuple[str, list[str]]]:
 
 def _run(command: list[str], source: bytes) -> tuple[bytes, str]:
     """Run a command; return its output, empty if it failed, and the last line of what it complained about."""
+    import subprocess
+
     own_group = os.name == "posix"
     with subprocess.Popen(
         command,

@@ -46,8 +46,16 @@ class Snapshot:
         return math.prod(self.shape)
 
 
-def take(data: Any) -> Snapshot:
-    """Snapshot an array or scalar; what cannot be brought into a numpy array keeps its shape and dtype only."""
+def brief(data: Any) -> Snapshot:
+    """Return only what an array is: its shape and dtype."""
+    return Snapshot(tuple(int(n) for n in np.shape(data)), str(getattr(data, "dtype", type(data).__name__)))
+
+
+def take(data: Any, most: int | None = None) -> Snapshot:
+    """Snapshot an array or scalar; what cannot be brought into a numpy array keeps its shape and dtype only.
+
+    A copy of the values is kept of arrays of up to `most` numbers, `MOST_VALUES` unless given.
+    """
     shape = tuple(int(n) for n in np.shape(data))
     try:
         # An array on another device refuses the implicit copy, and CuPy names the explicit one `get`.
@@ -57,7 +65,7 @@ def take(data: Any) -> Snapshot:
     dtype = str(array.dtype)
     if array.dtype.kind not in "biufc" or array.size == 0:
         return Snapshot(shape, dtype)
-    small = array.size <= MOST_VALUES and (array.shape or (1,))[-1] <= LONGEST_ROW
+    small = array.size <= (MOST_VALUES if most is None else most) and (array.shape or (1,))[-1] <= LONGEST_ROW
     with np.errstate(all="ignore"):
         infs = int(np.isinf(array).sum())
         nans = int(np.isnan(array).sum())

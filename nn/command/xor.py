@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.draw import Graph, RenderError, graph
+from autodiff.draw import Graph, graph
 from autodiff.state import no_grad
 from autodiff.tensor import Tensor
 from nn.command import plots
@@ -78,7 +78,7 @@ def _write(
         first_step.save(path)
     written.append((path, "the graph of the first step, as DOT source"))
     pictures: list[tuple[str, str, Callable[[Path], object]]] = [
-        ("xor-graph.svg", "the same, drawn", lambda path: first_step.svg() and first_step.save(path)),
+        ("xor-graph.svg", "the same, drawn", first_step.save),
         (
             "xor-loss.svg",
             "the loss by epoch",
@@ -98,7 +98,7 @@ def _write(
             with writing(path):
                 draw(path)
             written.append((path, what))
-        except (ImportError, RenderError) as error:
+        except ImportError as error:
             missing.append(f"{path} was not drawn: {error}")
     path = directory / "xor-history.json"
     with writing(path):

@@ -251,15 +251,16 @@ def _epoch(
     """Train on every batch once; return the loss over all samples and the metrics."""
     total = 0.0
     seen: list[Pair] = []
-    for index, (xb, yb) in enumerate(data.batches(run.rng)):
-        try:
-            figure, output = step.run(xb, yb)
-        except NotFiniteError as error:
-            raise _diverged(run, error.loss, data, "loss", index) from None
-        total += figure * len(xb) if weigh else figure
-        if metrics:
-            seen.append((output, yb))
-        note()
+    index = 0
+    try:
+        for figure, output, yb in step.batches(data, run.rng):
+            total += figure * len(yb) if weigh else figure
+            if metrics:
+                seen.append((output, yb))
+            note()
+            index += 1
+    except NotFiniteError as error:
+        raise _diverged(run, error.loss, data, "loss", index) from None
     return _figures(total / data.size if weigh else total, metrics, seen)
 
 

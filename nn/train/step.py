@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,32 @@ class Step:
         self._optimizer = optimizer
         self._clip = clip
         self._keep = keep
+        self._epochs: Any = None
+
+    def batches(self, data: Samples, rng: np.random.Generator | None) -> Iterator[tuple[float, Any, Any]]:
+        """Make one update for each batch, shuffled when there is a generator; give its loss, output and targets."""
+        if self._epochs is None or data.steps < 3:
+            for xb, yb in data.batches(rng):
+                yield *self.run(xb, yb), yb
+            return
+        order = np.arange(data.size) if rng is None else rng.permutation(data.size)
+        for start, figure in self._at_once(data, order):
+            yield figure, None, data.y[order[start : start + data.batch_size]]
+
+    def _at_once(self, data: Samples, order: Any) -> Iterator[tuple[int, float]]:
+        """Make the updates of an epoch in machine code, and those that it leaves one by one; give start and loss."""
+        from autodiff.compile import CompileError
+
+        size = data.batch_size
+        try:
+            losses = self._epochs(data.X, data.y, order, size)
+        except (CompileError, NotFiniteError):  # the next step meets it again, and says so
+            losses = self._epochs.made
+        for index, figure in enumerate(losses):
+            yield index * size, float(figure)
+        for start in range(len(losses) * size, data.size, size):
+            rows = order[start : start + size]
+            yield start, self.run(data.X[rows], data.y[rows])[0]
 
     def compile(self, data: Samples, backend: str, refused: Callable[[str], None]) -> None:
         """Make programs for the batches of `data`, trying the step out and taking it back.
@@ -109,13 +135,17 @@ class Step:
             before.undo()
             return refused("the step makes arrays when it is first called, which could not be taken back")
         self.run, self.compiled = self._replay, True
+        if backend == "numba" and not self._keep:
+            from autodiff.compile.machine.epochs import Epochs
 
-    def _function(self) -> Callable[[Any, Any], tuple[Any, Any]]:
+            self._epochs = Epochs(self._program)
+
+    def _function(self) -> Callable[[Any, Any], Any]:
         """Return the step as a function of a batch; what it reaches is what a program depends on."""
         model, loss, optimizer, clip, keep = self._model, self._loss, self._optimizer, self._clip, self._keep
         recorded = self._recorded
 
-        def step(xb: Any, yb: Any) -> tuple[Any, Any]:
+        def step(xb: Any, yb: Any) -> Any:
             recorded.number += 1  # a program does not
             optimizer.zero_grad()
             output = model(xb)
@@ -128,7 +158,7 @@ class Step:
             if clip is not None:
                 clip()
             optimizer.step()
-            return value.data, output.data if keep else None
+            return (value.data, output.data) if keep else value.data
 
         return step
 
@@ -137,7 +167,7 @@ class Step:
 
         self._replayed += 1
         try:
-            value, output = self._program(xb, yb)
+            returned = self._program(xb, yb)
         except NotFiniteError:
             return self._eager(xb, yb)
         except CompileError as error:
@@ -145,6 +175,7 @@ class Step:
             return self._eager(xb, yb)
         if self._recorded.number > OFTEN and self._recorded.number * OFTEN > self._replayed and not watching:
             self._give_up(f"something that the step depends on changes too often: {self._recorded.number} recordings")
+        value, output = returned if self._keep else (returned, None)
         return value.item(), output
 
     def _eager(self, xb: Any, yb: Any) -> tuple[float, Any]:
@@ -162,7 +193,7 @@ class Step:
         return figure, output.data if self._keep else None
 
     def _give_up(self, reason: str) -> None:
-        self.run, self.compiled = self._eager, False
+        self.run, self.compiled, self._epochs = self._eager, False, None
         self._program = None
         self._refused(reason)
 

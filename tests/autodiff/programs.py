@@ -87,8 +87,13 @@ class Author:
             return line
         if choice == 3:
             return self.random.choice(
-                ["o.b = o.a; o.a = {e}", "o.a, o.b = o.b, o.a", "l[0], c = c, l[0]", "o.b = o.a",
-                 "d['m'] = {e}; l[0] = d['m']"]
+                [
+                    "o.b = o.a; o.a = {e}",
+                    "o.a, o.b = o.b, o.a",
+                    "l[0], c = c, l[0]",
+                    "o.b = o.a",
+                    "d['m'] = {e}; l[0] = d['m']",
+                ]
             ).format(e=self.bounded("M"))
         target = self.random.choice(self.targets[rank])
         if choice < 6 and rank in PARTS:

@@ -1,4 +1,4 @@
-"""Every way to a picture, and every way in which there is none."""
+"""Every way to a picture, and every way in which Graphviz fails where it is needed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from pathlib import Path
 
-import graphviz
 import pytest
 
-from autodiff.draw import Graph, RenderError, draw, graph, render
+from autodiff.draw import Graph, RenderError, graph, render
 from autodiff.tensor import Tensor
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a shell script stands in for dot")
 
-MAGIC = {".svg": b"<svg", ".png": b"\x89PNG", ".pdf": b"%PDF", ".dot": b"digraph", ".gv": b"digraph", ".SVG": b"<svg"}
+OWN = {".svg": b"<svg", ".dot": b"digraph", ".gv": b"digraph", ".SVG": b"<svg", ".txt": b"loss 5: ", ".mmd": b"---"}
+GRAPHVIZ = {".png": b"\x89PNG", ".pdf": b"%PDF"}
 
 
 @pytest.fixture
@@ -51,18 +51,23 @@ def fake_dot(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str],
     return install
 
 
-@pytest.mark.usefixtures("no_dot")
-@pytest.mark.parametrize("suffix", MAGIC)
-def test_every_format_is_drawn_without_a_dot_program(picture: Graph, tmp_path: Path, suffix: str) -> None:
-    pytest.importorskip("pygraphviz", reason="comes with the `draw` extra")
+@pytest.mark.usefixtures("no_dot", "no_wheel")
+@pytest.mark.parametrize("suffix", OWN)
+def test_these_formats_need_no_graphviz(picture: Graph, tmp_path: Path, suffix: str) -> None:
     written = picture.save(tmp_path / f"graph{suffix}")
     assert written == tmp_path / f"graph{suffix}"
-    assert written.read_bytes().startswith(MAGIC[suffix])
+    assert written.read_bytes().startswith(OWN[suffix])
     assert os.listdir(tmp_path) == [written.name]
 
 
-def test_it_is_drawn_in_an_empty_environment(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("no_dot")
+@pytest.mark.parametrize("suffix", GRAPHVIZ)
+def test_these_are_drawn_without_a_dot_program(picture: Graph, tmp_path: Path, suffix: str) -> None:
     pytest.importorskip("pygraphviz", reason="comes with the `draw` extra")
+    assert picture.save(tmp_path / f"graph{suffix}").read_bytes().startswith(GRAPHVIZ[suffix])
+
+
+def test_it_is_drawn_in_an_empty_environment(tmp_path: Path) -> None:
     code = (
         "from autodiff.draw import graph; from autodiff.tensor import Tensor; import sys; "
         "graph(Tensor(2.0, requires_grad=True) * 3).save(sys.argv[1])"
@@ -75,30 +80,28 @@ def test_it_is_drawn_in_an_empty_environment(tmp_path: Path) -> None:
 
 def test_another_suffix_is_refused_by_name(picture: Graph, tmp_path: Path) -> None:
     for name in ("graph.jpeg", "graph"):
-        with pytest.raises(ValueError, match=r"\.svg, \.png, \.pdf, \.dot, \.gv"):
+        with pytest.raises(ValueError, match=r"\.svg, \.txt, \.mmd, \.dot, \.gv, \.png, \.pdf"):
             picture.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("no_dot", "no_wheel")
-def test_without_graphviz_the_source_is_saved_and_one_line_says_so(
+def test_without_graphviz_an_svg_is_saved_and_one_line_says_so(
     picture: Graph, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    written = picture.save(tmp_path / "graph.svg")
-    assert written == tmp_path / "graph.dot"
-    assert written.read_text(encoding="utf-8") == picture.dot
+    written = picture.save(tmp_path / "graph.png")
+    assert written == tmp_path / "graph.svg"
+    assert written.read_text(encoding="utf-8") == picture.svg()
     (line,) = capsys.readouterr().err.splitlines()
     assert "nablagraph[draw]" in line
     assert str(written) in line
 
 
-@pytest.mark.usefixtures("no_dot", "no_wheel")
-def test_without_graphviz_svg_raises_and_the_notebook_shows_why(picture: Graph) -> None:
-    with pytest.raises(RenderError, match=r"nablagraph\[draw\]"):
-        picture.svg()
-    shown = picture._repr_svg_()
-    assert shown is not None
-    assert "nablagraph[draw]" in "".join(ET.fromstring(shown).itertext())
+@pytest.mark.parametrize("include", [None, {"image/svg+xml"}])
+def test_a_notebook_shows_the_picture_and_its_text(picture: Graph, include: set[str] | None) -> None:
+    shown = picture._repr_mimebundle_(include=include, exclude=set())
+    assert shown["image/svg+xml"] == picture.svg()
+    assert shown.get("text/plain") == (None if include else picture.text())
 
 
 def test_the_notebook_never_sees_an_exception(picture: Graph, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -106,9 +109,9 @@ def test_the_notebook_never_sees_an_exception(picture: Graph, monkeypatch: pytes
         raise MemoryError("<b>&")
 
     monkeypatch.setattr(Graph, "svg", broken)
-    shown = picture._repr_svg_()
-    assert shown is not None
-    assert "<b>&" in "".join(ET.fromstring(shown).itertext())
+    shown = picture._repr_mimebundle_()
+    assert "<b>&" in shown["text/plain"]
+    assert "<b>&" in "".join(ET.fromstring(shown["image/svg+xml"]).itertext())
 
 
 @posix
@@ -120,15 +123,15 @@ def test_a_dot_that_hangs_is_stopped(
     fake_dot("sleep 60")
     start = time.monotonic()
     with pytest.raises(RenderError, match=r"dot took longer than 0\.3 s"):
-        picture.svg()
+        render.render(picture.dot, "png")
     assert time.monotonic() - start < 20
 
 
 @posix
 @pytest.mark.usefixtures("no_wheel")
 def test_the_persons_own_dot_comes_first(picture: Graph, fake_dot: Callable[[str], None]) -> None:
-    fake_dot('cat > /dev/null; echo "<?xml?><svg>own $1</svg>"')
-    assert picture.svg() == "<svg>own -Tsvg</svg>\n"
+    fake_dot('cat > /dev/null; echo "own $1"')
+    assert render.render(picture.dot, "png") == b"own -Tpng\n"
 
 
 @posix
@@ -136,7 +139,7 @@ def test_the_persons_own_dot_comes_first(picture: Graph, fake_dot: Callable[[str
 def test_a_dot_that_fails_gives_way_to_the_wheel(picture: Graph, fake_dot: Callable[[str], None], script: str) -> None:
     pytest.importorskip("pygraphviz", reason="comes with the `draw` extra")
     fake_dot(script)
-    assert picture.svg().startswith("<svg")
+    assert render.render(picture.dot, "png").startswith(b"\x89PNG")
 
 
 @posix
@@ -144,7 +147,7 @@ def test_a_dot_that_fails_gives_way_to_the_wheel(picture: Graph, fake_dot: Calla
 def test_a_dot_that_fails_is_quoted(picture: Graph, fake_dot: Callable[[str], None]) -> None:
     fake_dot("echo first >&2; echo no such plugin >&2; exit 3")
     with pytest.raises(RenderError, match=r"^dot failed \(no such plugin\)$"):
-        picture.svg()
+        render.render(picture.dot, "pdf")
 
 
 def test_a_module_in_the_working_directory_is_not_run(
@@ -154,11 +157,11 @@ def test_a_module_in_the_working_directory_is_not_run(
     (tmp_path / "pygraphviz.py").write_text("raise SystemExit('taken over')")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PATH", "/nonexistent")
-    assert picture.svg().startswith("<svg")
+    assert render.render(picture.dot, "png").startswith(b"\x89PNG")
 
 
 def test_other_formats_are_refused() -> None:
-    with pytest.raises(ValueError, match="svg, png, pdf, got 'ps'"):
+    with pytest.raises(ValueError, match="png, pdf, got 'ps'"):
         render.render("digraph {}", "ps")
 
 
@@ -174,14 +177,6 @@ def test_a_failed_save_leaves_the_old_file(picture: Graph, tmp_path: Path, monke
         picture.save(target)
     assert target.read_text() == "old"
     assert os.listdir(tmp_path) == ["graph.dot"]
-
-
-def test_draw_gives_a_digraph_to_build_on(picture: Graph) -> None:
-    loss = Tensor(2.0, requires_grad=True) * 3
-    digraph = draw(loss)
-    assert isinstance(digraph, graphviz.Digraph)
-    digraph.node("mine")
-    assert "mine" not in graph(loss).dot
 
 
 def test_repr_is_short(picture: Graph) -> None:

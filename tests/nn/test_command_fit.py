@@ -400,9 +400,9 @@ class TestDraw:
     def test_without_graphviz(self, capsys: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         trained(capsys, "--epochs", "1")
         monkeypatch.setattr("autodiff.draw.render._renderers", lambda format: iter(()))
-        assert main(["draw", "run/model.npz", "--out", "graph.svg"]) == 0
-        assert "saved graph.dot" in capsys.readouterr().err
-        assert "tanh" in Path("graph.dot").read_text()
+        assert main(["draw", "run/model.npz", "--out", "graph.png"]) == 0
+        assert "saved graph.svg instead" in capsys.readouterr().err
+        assert "tanh" in Path("graph.svg").read_text(encoding="utf-8")
 
     def test_refused(self, capsys: Any) -> None:
         trained(capsys, "--epochs", "1")

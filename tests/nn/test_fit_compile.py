@@ -410,3 +410,19 @@ class TestDivergence:
                     progress=False, compile=compile)  # fmt: skip
             states.append(model.state_dict())
         same(states[1], states[0])
+
+
+def test_epochs_in_machine_code() -> None:
+    pytest.importorskip("numba", reason="Numba is not installed")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(43, 2))
+    y = (X[:, :1] * X[:, 1:] > 0).astype(float)
+    losses = []
+    for how in (False, "numba"):
+        model = MLP([2, 5, 1], activation="sigmoid", seed=0)
+        optimizer = Adam(model.parameters(), lr=0.05)
+        history = fit(
+            model, BCEWithLogitsLoss(), optimizer, X, y, epochs=90, batch_size=6, seed=1, progress=False, compile=how
+        )
+        losses.append([record["loss"] for record in history.records])
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-9)

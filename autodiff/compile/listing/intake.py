@@ -5,11 +5,11 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from autodiff.compile.plan.flatten import pack
 from autodiff.compile.listing.ledger import Ledger
 from autodiff.compile.listing.names import argument_names, common_name, state_names, tensor_paths
 from autodiff.compile.listing.outline import Outline, key_of, within
 from autodiff.compile.listing.page import Page
+from autodiff.compile.plan.flatten import pack
 from autodiff.compile.record.places import Kept, Place
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import Any
 
 from autodiff.compile.listing.names import Names, identifier
 from autodiff.compile.listing.outline import Outline, key_of, within
-from autodiff.compile.tape import Value
 from autodiff.compile.listing.wording import Wording, is_whole, slot_of
+from autodiff.compile.tape import Value
 
 
 class Ledger:

@@ -14,9 +14,9 @@ from autodiff.compile.listing.intake import Intake, found
 from autodiff.compile.listing.names import identifier
 from autodiff.compile.listing.outline import Outline
 from autodiff.compile.listing.page import PAGE
-from autodiff.compile.plan.plan import Plan
 from autodiff.compile.listing.stats import Stats
 from autodiff.compile.listing.writer import Writer
+from autodiff.compile.plan.plan import Plan
 
 if TYPE_CHECKING:
     from autodiff.compile.record.recording import Recording

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compile.listing.names import Titles
+from autodiff.compile.listing.wording import OPPOSITE, is_transposition, is_whole
 from autodiff.compile.plan.blocks import Loop, blocks
 from autodiff.compile.plan.flatten import pack
 from autodiff.compile.plan.forms import ALIASING, is_elementwise
-from autodiff.compile.listing.names import Titles
 from autodiff.compile.plan.plan import END, Plan, Step
 from autodiff.compile.tape import Call, Draw, Origin, Tape, Value
-from autodiff.compile.listing.wording import OPPOSITE, is_transposition, is_whole
 
 
 class Outline:

@@ -8,18 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compile.plan.blocks import Loop
-from autodiff.compile.plan.flatten import pack, slot
 from autodiff.compile.listing.intake import Intake
 from autodiff.compile.listing.ledger import Ledger
 from autodiff.compile.listing.names import identifier
 from autodiff.compile.listing.outline import Outline, key_of, values_of, within
-from autodiff.compile.record.outputs import Output
 from autodiff.compile.listing.page import Page
+from autodiff.compile.listing.wording import OPPOSITE, slot_of
+from autodiff.compile.plan.blocks import Loop
+from autodiff.compile.plan.flatten import pack, slot
 from autodiff.compile.plan.plan import END, Step, copied
+from autodiff.compile.record.outputs import Output
 from autodiff.compile.record.recorded import _at, _like
 from autodiff.compile.tape import Call, Draw, Method, Value, decide, put
-from autodiff.compile.listing.wording import OPPOSITE, slot_of
 
 _COPIES: tuple[Any, ...] = (copied, np.copy, Method("copy"), Method("astype"), np.astype)
 _ASSIGNED: tuple[Any, ...] = (*_COPIES, np.where, _like)

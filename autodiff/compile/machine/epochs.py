@@ -37,6 +37,8 @@ class Epochs:
 
     def __init__(self, step: Compiled[..., Any]) -> None:
         self._step = step
+        #: The losses of the steps that the last call has made so far.
+        self.made: Any = ()
         self._loops: WeakKeyDictionary[Program, _Loop | None] = WeakKeyDictionary()
 
     def __call__(self, X: Any, y: Any, order: Any, batch_size: int) -> Any:
@@ -63,6 +65,7 @@ class Epochs:
         losses = np.empty(steps)
         done = 0
         while done < steps:
+            self.made = losses[:done]
             rows = order[done * batch_size : (done + 1) * batch_size]
             losses[done] = strip(self._step(X[rows], y[rows]))
             done += 1
@@ -71,6 +74,7 @@ class Epochs:
             loop = self._loop() if whole - 1 - done > 0 else None
             if loop is not None and loop.fits(X, y, batch_size):
                 done += loop.run(X, y, order, losses, done, whole - 1)
+                self.made = losses[:done]
                 if not math.isfinite(losses[done - 1]):
                     return losses[:done]
         return losses

@@ -11,8 +11,8 @@ from autodiff.compile.machine.loops import Segment
 from autodiff.compile.machine.machine import compiled
 from autodiff.compile.machine.placement import MachinePlan
 from autodiff.compile.plan.plan import Step
-from autodiff.compile.program import DepartedError
 from autodiff.compile.plan.source import Source
+from autodiff.compile.program import DepartedError
 from autodiff.compile.tape import Call, CompileError, Draw, Value, part
 
 

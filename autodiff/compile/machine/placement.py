@@ -15,9 +15,9 @@ import numpy as np
 from autodiff.compile.machine.arena import Arena
 from autodiff.compile.machine.expressions import KINDS
 from autodiff.compile.machine.loops import Group, Segment, joined, stores, write
-from autodiff.compile.record.places import Kept
-from autodiff.compile.plan.plan import Plan, Step, copied
 from autodiff.compile.machine.statements import Access, owner, statements
+from autodiff.compile.plan.plan import Plan, Step, copied
+from autodiff.compile.record.places import Kept
 from autodiff.compile.tape import Call, Draw, Tape, Value, decide
 
 #: Elements from which on numpy is quicker at functions such as `exp`, which it computes several at a time.

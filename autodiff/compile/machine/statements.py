@@ -9,8 +9,8 @@ import numpy as np
 from numpy.lib.array_utils import byte_bounds
 
 from autodiff.compile.machine.expressions import KINDS, Formula, formula, literal
-from autodiff.compile.plan.flatten import pack, slot
 from autodiff.compile.machine.machine import products
+from autodiff.compile.plan.flatten import pack, slot
 from autodiff.compile.plan.plan import Step, copied
 from autodiff.compile.tape import Call, UfuncMethod, Value, decide, put
 

@@ -16,7 +16,6 @@ import numpy as np
 from autodiff.compile.record.places import Kept
 from autodiff.compile.tape import Call, Tape, Value, mapped
 
-
 #: Bytes up to which an array is worth joining with others: larger ones gain nothing, and the memory moves.
 SMALL = 1 << 16
 
@@ -143,7 +142,7 @@ class _Flattening:
         except _NotParallelError:
             return
         finally:
-            del translate  # which refers to itself
+            translate = None  # type: ignore[assignment]  # which refers to itself
         if not all(self._memory(state.members) is not None for state in new):
             return
         finals = [tuple(self.states[v][1] for v in state.members) for state in new]

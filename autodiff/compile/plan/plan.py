@@ -173,7 +173,7 @@ class Plan:
         return line.function(*args, **kwargs)
 
     def _array(self, v: Value) -> Any:
-        return self.memory[v] if v in self.memory else v.array
+        return self.memory.get(v, v.array)
 
     def _store(self, line: Call, i: int) -> None:
         result = line.result
@@ -184,10 +184,13 @@ class Plan:
         if memory is None:
             memory = self._reuse(line, i)
         self.memory[result] = memory
-        if line.function is pack:
-            if all(v in self._goals and np.may_share_memory(self._goals[v], memory) for v in line.args):
-                return
+        if line.function is pack and all(self._stands_in(v, memory) for v in line.args):
+            return
         self.steps.append(Step(line, memory))
+
+    def _stands_in(self, v: Value, memory: Any) -> bool:
+        """Whether a value is computed into its part of `memory`."""
+        return v in self._goals and np.may_share_memory(self._goals[v], memory)
 
     def _reuse(self, line: Call, i: int) -> Any:
         """Return memory for a result: of an operand that dies here, of a value that died before, or new."""

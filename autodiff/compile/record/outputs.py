@@ -66,7 +66,7 @@ def plain(tree: Any) -> Any:
 
 
 def result_of(array: Any, learns: bool) -> Tensor:
-    """Return a Tensor of what a program computed; where the function's own would have a graph, it says that it has none."""
+    """Return a Tensor of what a program computed; where the function's own had a graph, it says that it has none."""
     if not learns:
         return as_tensor(array)
     tensor = as_tensor(array)

@@ -53,12 +53,12 @@ class Recorded(NDArrayOperatorsMixin):
             view = view._parent
         return self.value
 
-    def looks_outside(self) -> bool:
-        """Say whether this is a view of an array from outside."""
+    def owner(self) -> Recorded:
+        """Return the array that this one is a view of, or itself."""
         view = self
         while view._parent is not None:
             view = view._parent
-        return view is not self and view.first.kind == "state"
+        return view
 
     def look_at(self, parent: Recorded) -> None:
         """Be a view of `parent`."""
@@ -108,7 +108,7 @@ class Recorded(NDArrayOperatorsMixin):
         if self.recorder.open and self.value.kind != "constant":
             refuse(
                 "turns an array of the step into a plain one",
-                "leave out np.asarray and float(), and fill `out = np.zeros(shape, like=x)` instead of a plain np.zeros",
+                "leave out np.asarray and float(), and fill `out = np.zeros(shape, like=x)`, not a plain np.zeros",
             )
         return np.array(self.array, dtype=dtype, copy=copy)
 
@@ -181,9 +181,9 @@ class Recorded(NDArrayOperatorsMixin):
         return taken
 
     def __setitem__(self, index: Any, value: Any) -> None:
-        if isinstance(value, Recorded) and value._parent is self and value._seen == self._version:
-            if repr(value._index) == repr(index):  # the second half of `x[i] += v`, which has written already
-                return
+        mine = isinstance(value, Recorded) and value._parent is self and value._seen == self._version
+        if mine and repr(value._index) == repr(index):  # the second half of `x[i] += v`, which has written already
+            return
         self.write(self.recorder.call(put, (self, index, value), {}))
 
     def __iter__(self) -> Iterator[Any]:

@@ -18,7 +18,9 @@ from autodiff.sources import _OURS
 _OF_SHAPE = {np.empty_like, np.zeros_like, np.ones_like, np.full_like}
 #: Frames that stand between a person's ``if`` and the array, and decide nothing themselves.
 _FOLDER = Path(__file__).parents[2]
-_BETWEEN = tuple(str(_FOLDER / name) for name in ("operators.py", "tensor.py", "readout.py", "compile/record/recorded.py"))
+_BETWEEN = tuple(
+    str(_FOLDER / name) for name in ("operators.py", "tensor.py", "readout.py", "compile/record/recorded.py")
+)
 _LIBRARY = tuple(f"{folder}{os.sep}" for folder in (_FOLDER, _FOLDER.parent / "nn"))
 _NUMPY = f"{Path(np.__file__).parent}{os.sep}"
 
@@ -120,7 +122,7 @@ class Recorder:
             return found[id(tree)]
 
         recorded = take(result, ())
-        del take  # which refers to itself, and would keep the arrays alive
+        take = None  # type: ignore[assignment]  # which refers to itself, and would keep the arrays alive
         self.tape.lines.append(Draw(function, leaves, label))
         return recorded
 
@@ -163,6 +165,8 @@ class Recorder:
             return tree.current()
         if isinstance(tree, np.ndarray):
             return self.take(tree).current()
+        if hasattr(tree, "__array_function__") and not isinstance(tree, np.generic):
+            refuse(f"computes with a {type(tree).__name__}, and programs with numpy's arrays only", "leave it eager")
         if type(tree) is tuple:
             return tuple([self._written(item) for item in tree])
         if type(tree) is list:

@@ -204,8 +204,8 @@ class Recording:
                     array = x._data if isinstance(x, Tensor) else x
                     if not is_plain(array):
                         raise CompileError(
-                            f"an argument is a {type(array).__name__} of {array.dtype}: programs compute with arrays of "
-                            "numbers; pass np.asarray(x)"
+                            f"an argument is a {type(array).__name__} of {array.dtype}: programs compute with arrays "
+                            "of numbers; pass np.asarray(x)"
                         )
                     value = Value("argument", array, f"argument_{len(self.tape.arguments)}")
                     self.tape.arguments.append(value)
@@ -223,7 +223,7 @@ class Recording:
             return x
 
         entered = enter(tree)
-        del enter  # which refers to itself, and would keep all this alive
+        enter = None  # type: ignore[assignment]  # which refers to itself, and would keep all this alive
         return entered
 
     def _take(self, x: Tensor, recorded: Recorded) -> None:
@@ -254,6 +254,8 @@ class Recording:
                     scalars[id(item)][1].scalar = True
                 return scalars[id(item)][1]
             if is_array(item):
+                if not isinstance(item, np.ndarray):
+                    return item  # of another kind: refused where it is computed with
                 if is_plain(item):
                     return self.recorder.hold("state", item, name)
                 self.contents.append((item, content(item), name))
@@ -277,7 +279,7 @@ class Recording:
                     items[key] = new
                     box.write(key, new)
             self.swapped.append(items)
-        del swapped  # which refers to itself
+        swapped = None  # type: ignore[assignment]  # which refers to itself
         self._states = [bit.bit_generator.state for bit in self.generators]
 
     def _adopt(self, x: Tensor) -> None:
@@ -328,8 +330,8 @@ class Recording:
                     if other is not array and np.may_share_memory(array, other):
                         raise CompileError(
                             f"the step changes {recorded.first.name}, of shape {array.shape}, in place, and "
-                            f"{self.recorder.hold('state', other).first.name} of shape {other.shape} shares its memory: give "
-                            "each an array of its own"
+                            f"{self.recorder.hold('state', other).first.name}, of {other.shape}, shares its memory: "
+                            "give each an array of its own"
                         )
 
     def signature(self) -> list[str]:

@@ -22,10 +22,11 @@ class Settling:
     def __init__(self, recording: Recording) -> None:
         self.recording = recording
         self._commits: list[tuple[Any, Any]] = []
+        self._groups: dict[int, _Group] = {}
 
     def settle(self) -> None:
         """Put real arrays back into all places, with what the run made of them, and note what it depends on."""
-        groups: dict[int, _Group] = {}
+        groups = self._groups
         for array, before, name in self.recording.contents:
             if content(array) != before:
                 self.recording.oddities.append(f"{name}, a {type(array).__name__}, changes")
@@ -98,7 +99,8 @@ class Settling:
             # Arrays that were one are two now, or the other way round: no program for that.
             self.recording.oddities.append(f"{places[0]} shares its array with other places than before")
         value = first.first if isinstance(first, Recorded) else None
-        if recorded.looks_outside():
+        owner = recorded.owner()
+        if owner is not recorded and (owner.first.kind == "state" or id(owner) in self._groups):
             raise CompileError(
                 f"the step keeps a view of an array that is kept elsewhere as {places[0]}, so that a later change of "
                 "one would have to be a change of both; keep a .copy()"

@@ -136,7 +136,7 @@ class _Walk:
                 box.settled, box.ignored = set(box.items), True
             elif box.by_attribute:
                 box.settled |= {key for key in box.items if not taken(box, key)}
-        del matters  # which refers to itself, and would keep the boxes alive
+        matters = None  # type: ignore[assignment]  # which refers to itself, and would keep the boxes alive
 
     def _used(self, function: Any) -> set[str] | None:
         """The names that the function and what it calls look up; `None` if they look up names that they compute."""

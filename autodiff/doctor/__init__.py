@@ -1,0 +1,20 @@
+"""The doctor: which line of a hand-written backward pass is wrong, and why; and why a right one does not learn."""
+
+from autodiff.doctor.check_gradients import check_gradients
+from autodiff.doctor.diagnose import diagnose
+from autodiff.doctor.examine import examine
+from autodiff.doctor.prognosis import Prognosis, prognosis
+from autodiff.doctor.report import Finding, Report, Verdict
+from autodiff.doctor.watch import watch
+
+__all__ = [
+    "Finding",
+    "Prognosis",
+    "Report",
+    "Verdict",
+    "check_gradients",
+    "diagnose",
+    "examine",
+    "prognosis",
+    "watch",
+]

@@ -1,0 +1,110 @@
+"""While a tape runs, numpy's makers of new arrays give probes, so that what is built inside a step is seen too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from autodiff.doctor.probe import Probe, call, plain, probe
+
+_NEW = "zeros ones empty full eye identity linspace zeros_like ones_like empty_like full_like"
+_CONVERTING = "array asarray asanyarray ascontiguousarray asfortranarray"
+_DRAWING = "rand randn random random_sample ranf sample normal uniform standard_normal"
+
+
+@contextmanager
+def patched(chosen: dict[int, Any] | None = None, made: list[int] | None = None) -> Iterator[None]:
+    """Let ``np.zeros``, ``np.array``, ``np.random.randn`` and the like give probes inside.
+
+    Parameters
+    ----------
+    chosen : dict of int to array
+        What to put into the array that is made as the so-many'th, in place of its own values.
+    made : list
+        The node of every new array is appended.
+    """
+    made = [] if made is None else made
+    kept: list[tuple[Any, str, Any]] = []
+
+    def put(module: Any, name: str, function: Any) -> None:
+        kept.append((module, name, getattr(module, name)))
+        setattr(module, name, function)
+
+    busy: list[bool] = []
+
+    def quietly(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        busy.append(True)  # numpy's own code makes its arrays by the patched functions too
+        try:
+            return plain(function(*plain(args), **plain(kwargs)))
+        finally:
+            busy.pop()
+
+    def new(array: Any) -> Any:
+        if busy or not isinstance(array, np.ndarray) or array.dtype.kind not in "biuf" or isinstance(array, Probe):
+            return array
+        value = (chosen or {}).get(len(made))
+        if value is not None and value.shape == array.shape:
+            array = value.copy()
+        born = probe(array)
+        made.append(born.node or 0)
+        return born
+
+    def creating(function: Callable[..., Any]) -> Callable[..., Any]:
+        return lambda *args, **kwargs: new(quietly(function, *args, **kwargs))
+
+    generator, make_rng = np.random.Generator, np.random.default_rng
+
+    class Drawing(generator):  # type: ignore[misc, valid-type]
+        """A generator whose floats are probes."""
+
+    for name in ("random", "normal", "uniform", "standard_normal"):
+        drawn = getattr(generator, name)
+        setattr(Drawing, name, _drawing(drawn, quietly, new))
+    try:
+        for name in _NEW.split():
+            put(np, name, creating(getattr(np, name)))
+        for name in _CONVERTING.split():
+            put(np, name, _converting(getattr(np, name), quietly, new))
+        for name in _DRAWING.split():
+            put(np.random, name, creating(getattr(np.random, name)))
+        put(np.random, "default_rng", lambda *args: Drawing(quietly(make_rng, *args).bit_generator))
+        yield
+    finally:
+        for module, name, function in reversed(kept):
+            setattr(module, name, function)
+
+
+def _drawing(drawn: Any, quietly: Callable[..., Any], new: Callable[[Any], Any]) -> Callable[..., Any]:
+    return lambda self, *args, **kwargs: new(quietly(drawn, self, *args, **kwargs))
+
+
+def _converting(function: Any, quietly: Callable[..., Any], new: Callable[[Any], Any]) -> Callable[..., Any]:
+    copies = function.__name__ == "array"
+
+    def convert(x: Any, *args: Any, **kwargs: Any) -> Any:
+        dtype = args[0] if args else kwargs.get("dtype")
+        if isinstance(x, Probe):
+            if dtype is not None and np.dtype(dtype) != x.dtype:
+                return x.astype(dtype)
+            x = x.copy() if copies and kwargs.get("copy", True) else x
+            return x.reshape((1,) * (kwargs["ndmin"] - x.ndim) + x.shape) if kwargs.get("ndmin", 0) > x.ndim else x
+        if type(x) in (list, tuple) and x and _holds_probes(x):
+            stacked = _stacked(x)
+            if stacked is not None:
+                return stacked if dtype is None else stacked.astype(dtype)
+        return new(quietly(function, x, *args, **kwargs))
+
+    return convert
+
+
+def _holds_probes(x: Any) -> bool:
+    return any(isinstance(item, Probe) or (type(item) in (list, tuple) and _holds_probes(item)) for item in x)
+
+
+def _stacked(x: Any) -> Any:
+    items = [_stacked(item) if type(item) in (list, tuple) else item for item in x]
+    shapes = {np.shape(item) for item in items}
+    return call(np.stack, (items,), {}) if len(shapes) == 1 else None

@@ -1,0 +1,104 @@
+"""Gradients that are right but for a constant: find the line where the sign, the 1/m or the 2 went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autodiff.doctor.case import NOISE, Case
+from autodiff.doctor.known import Known
+from autodiff.doctor.scale import Scale
+
+#: kind, node, factor, parameters, whether all parameters share it
+Found = tuple[str, int, float, list[str], bool]
+
+
+def factor_faults(case: Case, known: Known, found: dict[str, Scale], values: dict[int, Any]) -> list[Found]:
+    """Return the places of wrong factors, those of the same place and factor joined."""
+    wrong = {path: s.off for path, s in found.items() if s.off is not None and abs(s.off - 1) > NOISE}
+    if case.loss_name is not None and len(wrong) == len(found) and len({round(v, 6) for v in wrong.values()}) == 1:
+        only = next(iter(wrong.values()))
+        if only > 0:
+            return []  # the loss is a guess, and so is its scale
+    right = [path for path in found if path not in wrong and found[path].proportional]
+    joined: dict[tuple[str, int, float], list[str]] = {}
+    for path, off in wrong.items():
+        # A sign and a size are two faults, of which other parameters may have one.
+        for part in [part for part in (abs(off), -1.0 if off < 0 else 1.0) if abs(part - 1) > NOISE]:
+            others = [p for p in found if p not in right and p in wrong and not _shares(wrong[p], part)]
+            kind, node = _place(case, known, path, part, [*right, *others], values, found)
+            joined.setdefault((kind, node, float(f"{part:.6g}")), []).append(path)
+    return [
+        (kind, node, part, paths, all(p in wrong and _shares(wrong[p], part) for p in found))
+        for (kind, node, part), paths in joined.items()
+    ]
+
+
+def _shares(off: float, part: float) -> bool:
+    return off < 0 if part < 0 else abs(abs(off) - part) <= NOISE * part
+
+
+def _is(ratio: float, part: float) -> bool:
+    """Whether a ratio has the sign, or the size, that is looked for."""
+    return abs(ratio + 1) <= NOISE if part < 0 else abs(abs(ratio) - part) <= NOISE * part
+
+
+def _place(
+    case: Case, known: Known, path: str, off: float, right: list[str], values: dict[int, Any], found: dict[str, Scale]
+) -> tuple[str, int]:
+    tape = case.tape
+    claim = case.claims[path]
+    assert case.truth is not None
+    stop = {v for p in case.parameters for v in p.versions}
+    shared = tape.ancestors([case.claims[p].moved for p in right], stop=stop) if right else set()
+    own = tape.ancestors([claim.moved], stop=stop) - case.truth.forward
+
+    def value(id: int) -> Any:
+        return values.get(id, tape[id].value)
+
+    steps: list[tuple[int, float]] = []
+    before: dict[int, float] = {}
+    for id in sorted(own):
+        match = known.find(value(id), "adjoint") if case.depends[id] else []
+        if not match:
+            continue
+        factor = match[0].factor
+        up = [steps_id for steps_id, _ in steps if steps_id in tape.ancestors([id])]
+        previous = before[max(up)] if up else 1.0
+        before[id] = factor
+        steps.append((id, factor))
+        if id in shared or not _is(factor / previous, off):
+            continue
+        # A slope that is wrong by this factor is the first cause.
+        for i in sorted(tape.ancestors([id], stop=set(up)) & own - shared):
+            slope = [m for m in known.find(value(i), "slope") if m.entry.kind == "slope"]
+            if slope and all(_is(m.factor, off) for m in slope):
+                return "factor", i
+        return "factor", id
+    # The factor may come in with the update: other parameters have other constants there.
+    usual = [case.claims[p] for p in right]
+    if usual and _is(claim.factor / usual[0].factor, off):
+        theirs = [round(value, 9) for c in usual for _, value in c.scalars]
+        extra = [id for id, value in claim.scalars if round(value, 9) not in theirs]
+        if extra:
+            return "update" if extra[0] == claim.moved else "factor", extra[0]
+        return "factor", claim.node
+    signs = [case.claims[p].sign for p in right]
+    if off < 0 and signs and claim.sign not in signs:
+        return "update", claim.update
+    for id, factor in steps:
+        up = [other for other, _ in steps if other < id and other in tape.ancestors([id])]
+        previous = before[max(up)] if up else 1.0
+        if right and id in shared and _is(factor / previous, off):
+            return "factor", id  # and a second one further down makes up for it
+    every = set.intersection(*(tape.ancestors([c.moved], stop=stop) for c in case.claims.values()))
+    common = [id for id, _ in steps if id in every]
+    if not right and common:
+        if off < 0 and found[path].k * case.claims[path].factor > 0:
+            lines = {case.tape[c.update].lines[:1] for c in case.claims.values()}
+            if len(lines) == 1:
+                return "update", claim.update
+        for id, c in steps:
+            if id in every and (c < 0 if off < 0 else _is(c, off)):
+                return "factor", id
+        return "factor", common[-1]
+    return "factor", claim.node

@@ -1,0 +1,127 @@
+"""What is wrong without any wrong gradient: weights that are never updated, labels of another shape than the output."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from autodiff.doctor.case import Case
+from autodiff.doctor.report import Finding
+from autodiff.doctor.spell import name_for
+from autodiff.doctor.tape import Ref
+from autodiff.doctor.updates import name_of
+
+_PRODUCTS = ("dot", "matmul")
+_PAIRS = ("subtract", "multiply", "divide", "add", "where", "power", "equal")
+
+
+def never_updated(case: Case) -> list[Finding]:
+    """Find arrays that stand where a weight or a bias stands and that the training call leaves as they are."""
+    tape, truth = case.tape, case.truth
+    if truth is None:
+        return []
+    versions = set(case.versions.values())
+    everything = {v for p in case.parameters for v in p.versions}
+    forward = tape.ancestors([truth.loss], stop=everything)
+    first = _weights_first(case, forward)
+    found = []
+    for leaf, path in case.trial.leaves.items():
+        value = tape[leaf].value
+        if leaf in everything or leaf not in forward or value.dtype.kind != "f" or not value.size or not value.ndim:
+            continue
+        for id in tape.consumers().get(leaf, []):
+            node = tape[id]
+            if id not in forward or not (_is_bias(case, node, leaf) or _is_weight(case, node, leaf, first, path)):
+                continue
+            text = f"uses {_short(path)}, of shape {value.shape}, which the training step never updates"
+            lines = node.lines[:1]
+            final = case.trial.finals.get(path, leaf)
+            if final != leaf and tape[final].lines:
+                text = f"puts into {_short(path)} what is not itself plus or minus a step"
+                lines = tape[final].lines[:1]
+            found.append(Finding("never_updated", text, None, lines, (_short(path),)))
+            break
+    del versions
+    return found
+
+
+def _weights_first(case: Case, forward: set[int]) -> bool | None:
+    """Whether their layers are written W·x (True) or x·W (False)."""
+    everything = set(case.versions.values())
+    for id in sorted(forward):
+        node = case.tape[id]
+        if name_of(node) in _PRODUCTS and len(node.args) == 2:
+            sides = [_weight_side(case, arg, everything) for arg in node.args]
+            if sides[0] != sides[1]:
+                return sides[0]
+    return None
+
+
+def _weight_side(case: Case, arg: Any, versions: set[int]) -> bool:
+    if not isinstance(arg, Ref):
+        return False
+    if arg.id in versions:
+        return True
+    node = case.tape[arg.id]
+    return name_of(node) == "transpose" and node.inputs[0] in versions
+
+
+def _is_bias(case: Case, node: Any, leaf: int) -> bool:
+    if name_of(node) != "add" or len(node.inputs) != 2:
+        return False
+    other = next(i for i in node.inputs if i != leaf)
+    source = case.tape[other]
+    held = [i for i in source.inputs if case.depends[i]]
+    spread = case.tape[leaf].value.size < source.value.size or source.value.shape[:1] == (1,)
+    return name_of(source) in (*_PRODUCTS, "einsum") and bool(held) and (spread or source.value.size == 1)
+
+
+def _is_weight(case: Case, node: Any, leaf: int, first: bool | None, path: str) -> bool:
+    if name_of(node) not in _PRODUCTS or len(node.args) != 2 or first is None:
+        return False
+    if leaf in case.trial.given and not _beside_parameters(case, path):
+        return False
+    mine = 0 if node.args[0] == Ref(leaf) else 1
+    return case.tape[leaf].value.ndim == 2 and (mine == 0) == first
+
+
+def _beside_parameters(case: Case, path: str) -> bool:
+    """Whether an argument lies in the same list or dict as a parameter."""
+    holder = path.rsplit("[", 1)[0]
+    return holder != path and any(p.path.rsplit("[", 1)[0] == holder for p in case.parameters)
+
+
+def labels_shape(case: Case) -> list[Finding]:
+    """Find output and labels of shapes (n, 1) and (n,), from which numpy makes (n, n)."""
+    tape = case.tape
+    for node in tape.nodes:
+        if name_of(node) not in _PAIRS or node.value.ndim != 2 or len(node.inputs) < 2 or not node.lines:
+            continue
+        n = node.value.shape[0]
+        if n < 2 or node.value.shape != (n, n):
+            continue
+        shapes = {tape[i].value.shape: i for i in node.inputs}
+        column, flat = shapes.get((n, 1)), shapes.get((n,))
+        if column is None or flat is None or not _apart(case, column, flat):
+            continue
+        line = node.lines[0]
+        labels = flat if not case.depends[flat] else column
+        said = name_for(case, labels, line) or "the labels"
+        other = column if labels == flat else flat
+        output = name_for(case, other, line) or "the output"
+        shape = (n, 1) if labels == flat else (n,)
+        text = (
+            f"combines {output}, of shape {tape[other].value.shape}, with {said}, of shape "
+            f"{tape[labels].value.shape}: numpy makes {(n, n)} of them, every sample with every label"
+        )
+        fix = f"{said} = {said}.reshape({', '.join(map(str, shape)) if len(shape) > 1 else n})"
+        return [Finding("label_broadcast", text, fix, (line,), tuple(_short(p.path) for p in case.parameters))]
+    return []
+
+
+def _apart(case: Case, one: int, other: int) -> bool:
+    """Whether one of two values comes from the parameters and the other does not."""
+    return bool(case.depends[one]) != bool(case.depends[other])
+
+
+def _short(path: str) -> str:
+    return path.removeprefix("self.").removeprefix("::")

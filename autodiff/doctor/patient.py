@@ -1,0 +1,318 @@
+"""A person's object: where its arrays live, how it looked before, and putting everything back."""
+
+from __future__ import annotations
+
+import copy
+import random
+import sys
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FunctionType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+_LIBRARIES = (*sys.stdlib_module_names, "numpy", "autodiff", "nn", "tqdm", "matplotlib", "scipy", "pandas", "_pytest")
+
+
+class Place(NamedTuple):
+    """Where an array lives: how a person writes it, and what holds it under which key."""
+
+    path: str
+    holder: Any
+    key: Any
+    array: Any
+
+    def put(self, value: Any) -> None:
+        """Let the place hold `value`."""
+        if hasattr(self.holder, "__setitem__"):
+            self.holder[self.key] = value
+        else:
+            setattr(self.holder, self.key, value)
+
+
+class Patient:
+    """All that a training call can reach: its object, its arguments, its module's globals.
+
+    Parameters
+    ----------
+    function : callable
+        Their training function or method.
+    args, kwargs
+        What it will be called with. They are kept as mutable copies, `self.args` and `self.kwargs`, whose arrays can
+        be exchanged.
+    """
+
+    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.function: Any = function
+        self.args = list(args)
+        self.kwargs = dict(kwargs)
+        self.places: list[Place] = []
+        self.numbers: dict[str, Place] = {}  # plain numbers, which may turn out to be trained
+        self._holders: list[tuple[Any, Any]] = []
+        self._rngs: list[tuple[Any, Any]] = []
+        self._arrays: dict[int, tuple[Any, Any]] = {}
+        self._seen: set[int] = set()
+        self._keeps = True
+        self._walk_roots()
+
+    @classmethod
+    def of_names(cls, *names: dict[str, Any]) -> Patient:
+        """Return what the names of a function and of its module lead to."""
+        made = cls.__new__(cls)
+        made.function, made.args, made.kwargs = None, [], {}
+        made.places, made._holders, made._rngs, made._arrays, made._seen = [], [], [], {}, set()
+        made.numbers = {}
+        made._keeps = False
+        for held in {id(space): space for space in names}.values():
+            for name, value in list(held.items()):
+                if not name.startswith("__"):
+                    made._visit(value, name, held, name, wide=True)
+        return made
+
+    def _walk_roots(self) -> None:
+        owner = getattr(self.function, "__self__", None)
+        inner = getattr(self.function, "__func__", self.function)
+        inner = getattr(inner, "__wrapped__", inner)
+        if hasattr(inner, "func") and hasattr(inner, "args"):  # functools.partial
+            self._walk(list(inner.args), "args")
+            owner, inner = getattr(inner.func, "__self__", None), getattr(inner.func, "__func__", inner.func)
+        if owner is not None and not isinstance(owner, type(sys)):
+            self._walk(owner, "self")
+        elif not hasattr(inner, "__code__") and hasattr(inner, "__dict__"):
+            self._walk(inner, "self")
+            inner = vars(type(inner)).get("__call__", inner)
+        names = list(getattr(getattr(inner, "__code__", None), "co_varnames", ()))
+        names = names[1:] if owner is not None else names
+        self._walk_list(self.args, lambda i: names[i] if i < len(names) else f"argument {i}")
+        self._walk_dict(self.kwargs, str)
+        self._walk_closure(inner)
+        names_used = getattr(inner, "__globals__", None)
+        if isinstance(names_used, dict):
+            self._walk_globals(names_used)
+
+    def _walk_closure(self, function: Any) -> None:
+        code = getattr(function, "__code__", None)
+        cells = getattr(function, "__closure__", None) or ()
+        for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
+            try:
+                value = cell.cell_contents
+            except ValueError:  # an empty cell
+                continue
+            self._visit(value, name, cell, "cell_contents")
+
+    def _walk_globals(self, names: dict[str, Any]) -> None:
+        if id(names) in self._seen or str(names.get("__name__", "")).split(".")[0] in _LIBRARIES:
+            return
+        self._remember(names)
+        for name, value in list(names.items()):
+            if not name.startswith("__") and not isinstance(value, FunctionType):
+                self._visit(value, f"::{name}", names, name, wide=True)
+
+    def _visit(self, value: Any, path: str, holder: Any, key: Any, wide: bool = False) -> None:
+        if isinstance(value, np.ndarray):
+            if value.dtype.kind in "biuf" and not (wide and value.size > 2_000_000):
+                self.places.append(Place(path, holder, key, value))
+                if self._keeps:
+                    self._arrays.setdefault(id(value), (value, value.copy()))
+        elif isinstance(value, tuple) and _holds_arrays(value):
+            # A tuple cannot be changed: a list stands in for it while the call runs.
+            stand_in = _ListTuple(value)
+            self._walk_list(stand_in.items, lambda i: f"{path}[{i}]")
+            self.places.append(Place(path, holder, key, stand_in))
+        elif type(value) is float or isinstance(value, np.floating):
+            self.numbers[path] = Place(path, holder, key, value)
+        else:
+            self._walk(value, path)
+
+    def _walk(self, value: Any, path: str) -> None:
+        if id(value) in self._seen or path.count(".") + path.count("[") > 8:
+            return
+        self._seen.add(id(value))
+        if isinstance(value, np.random.Generator):
+            self._rngs.append((value.bit_generator, copy.deepcopy(value.bit_generator.state)))
+        elif isinstance(value, np.random.RandomState):
+            self._rngs.append((value, value.get_state()))
+        elif isinstance(value, random.Random):
+            self._rngs.append((value, value.getstate()))
+        elif isinstance(value, dict):
+            self._walk_dict(value, lambda key: f"{path}[{key!r}]")
+        elif isinstance(value, list):
+            self._walk_list(value, lambda i: f"{path}[{i}]")
+        elif isinstance(value, (set, deque)):
+            self._remember(value)
+        elif isinstance(value, tuple):
+            for i, item in enumerate(value):
+                self._walk(item, f"{path}[{i}]")
+        elif isinstance(value, FunctionType) and path.count(".") < 2:
+            self._walk_closure(value)
+            self._walk_globals(value.__globals__)
+        elif callable(getattr(value, "__func__", None)) and getattr(value, "__self__", None) is not None:
+            self._walk(value.__self__, path)
+        elif _is_theirs(type(value)):
+            self._walk_object(value, path)
+
+    def _walk_object(self, value: Any, path: str) -> None:
+        names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
+        held = {name: getattr(value, name) for name in names if isinstance(name, str) and hasattr(value, name)}
+        if held:
+            self._holders.append((value, dict(held)))
+            for name, item in held.items():
+                self._visit(item, f"{path}.{name}", value, name)
+        if isinstance(getattr(value, "__dict__", None), dict):
+            self._remember(vars(value))
+            for name, item in list(vars(value).items()):
+                self._visit(item, f"{path}.{name}", vars(value), name)
+        for kind in type(value).__mro__[:-1]:
+            if not _is_theirs(kind) or id(kind) in self._seen:
+                continue
+            self._seen.add(id(kind))
+            facts = {k: v for k, v in vars(kind).items() if not k.startswith("__") and not callable(v)}
+            facts = {k: v for k, v in facts.items() if not hasattr(v, "__get__")}
+            self._holders.append((kind, facts))
+            for name, item in facts.items():
+                self._visit(item, f"{path}.{name}", kind, name)
+
+    def _walk_dict(self, value: dict[Any, Any], path: Callable[[Any], str]) -> None:
+        self._remember(value)
+        for key, item in list(value.items()):
+            self._visit(item, path(key), value, key)
+
+    def _walk_list(self, value: list[Any], path: Callable[[int], str]) -> None:
+        self._remember(value)
+        for i, item in enumerate(list(value)):
+            self._visit(item, path(i), value, i)
+
+    def _remember(self, holder: Any) -> None:
+        self._seen.add(id(holder))
+        self._holders.append((holder, copy.copy(holder) if isinstance(holder, (set, deque)) else _shallow(holder)))
+
+    @contextmanager
+    def restored(self) -> Iterator[None]:
+        """Put everything back at the end as it was: attributes, lists, arrays, random states."""
+        legacy, plain = np.random.get_state(), random.getstate()
+        rules, shown = np.geterr(), np.get_printoptions()
+        try:
+            yield
+        finally:
+            for holder, before in self._holders:
+                _put_back(holder, before)
+            for array, before in self._arrays.values():
+                if array.shape == before.shape and array.tobytes() != before.tobytes():
+                    writeable = array.flags.writeable
+                    array.flags.writeable = True
+                    array[...] = before
+                    array.flags.writeable = writeable
+            for place in self.places:
+                place.put(getattr(place.array, "original", place.array))
+            for rng, state in self._rngs:
+                _set_state(rng, state)
+            np.random.set_state(legacy)
+            random.setstate(plain)
+            np.seterr(**rules)
+            np.set_printoptions(**shown)
+
+    def promote(self, paths: list[str]) -> None:
+        """From now on put arrays in the place of the plain numbers at these paths."""
+        for path in paths:
+            place = self.numbers.pop(path)
+            self.places.append(Place(path, place.holder, place.key, _Number(place.array)))
+
+    def current(self) -> dict[str, Any]:
+        """Return what each path holds now, new paths too; for use while the call's changes are still in place."""
+        twin = Patient.__new__(Patient)
+        twin.function, twin.args, twin.kwargs = self.function, self.args, self.kwargs
+        twin.numbers = {}
+        twin.places, twin._holders, twin._rngs, twin._arrays, twin._seen = [], [], [], {}, set()
+        twin._keeps = False
+        twin._walk_roots()
+        return {place.path: place.array for place in twin.places if isinstance(place.array, np.ndarray)}
+
+
+class _ListTuple:
+    """A tuple with arrays in it, as a list whose items can be exchanged."""
+
+    def __init__(self, original: tuple[Any, ...]) -> None:
+        self.original = original
+        self.items = list(original)
+
+    def made(self) -> Any:
+        """Return a tuple of the original's kind with the present items."""
+        kind = type(self.original)
+        return tuple(self.items) if kind is tuple else kind(*self.items)
+
+
+class _Number:
+    """A plain number for which an array stands in."""
+
+    def __init__(self, original: Any) -> None:
+        self.original = original
+        self.array = np.array(original, dtype=float)
+
+
+def exchange(places: list[Place], instead: Callable[[Place], Any]) -> None:
+    """Put into every place what `instead` gives for it; the same array in two places is exchanged once."""
+    known: dict[int, Any] = {}
+    for place in places:
+        if isinstance(place.array, _ListTuple):
+            continue
+        if isinstance(place.array, _Number):
+            place = place._replace(array=place.array.array)
+        if id(place.array) not in known:
+            known[id(place.array)] = instead(place)
+        place.put(known[id(place.array)])
+    for place in reversed(places):  # what lies inside was visited before what holds it
+        if isinstance(place.array, _ListTuple):
+            place.put(place.array.made())
+    for place in places:
+        if isinstance(place.array, _ListTuple):
+            place.put(place.array.made())
+
+
+def _holds_arrays(value: tuple[Any, ...]) -> bool:
+    return any(isinstance(item, np.ndarray) or (isinstance(item, tuple) and _holds_arrays(item)) for item in value)
+
+
+def _is_theirs(kind: type) -> bool:
+    module = (getattr(kind, "__module__", "") or "").split(".")[0]
+    return module not in _LIBRARIES and kind is not type and not issubclass(kind, (type, type(sys)))
+
+
+def _shallow(holder: Any) -> Any:
+    return dict(holder) if isinstance(holder, dict) else list(holder)
+
+
+def _put_back(holder: Any, before: Any) -> None:
+    if isinstance(holder, dict):
+        if holder.keys() == before.keys() and all(holder[key] is before[key] for key in before):
+            return
+        holder.clear()
+        holder.update(before)
+    elif isinstance(holder, list):
+        holder[:] = before
+    elif isinstance(holder, set):
+        holder.clear()
+        holder.update(before)
+    elif isinstance(holder, deque):
+        holder.clear()
+        holder.extend(before)
+    elif isinstance(holder, type):
+        for name in [n for n, v in vars(holder).items() if not n.startswith("__") and not callable(v)]:
+            if name not in before and not hasattr(vars(holder)[name], "__get__"):
+                delattr(holder, name)
+        for name, value in before.items():
+            if vars(holder).get(name) is not value:
+                setattr(holder, name, value)
+    else:
+        for name, value in before.items():
+            setattr(holder, name, value)
+
+
+def _set_state(rng: Any, state: Any) -> None:
+    if isinstance(rng, np.random.RandomState):
+        rng.set_state(state)
+    elif isinstance(rng, random.Random):
+        rng.setstate(state)
+    else:
+        rng.state = state

@@ -1,0 +1,101 @@
+"""One clear sentence where there is nothing to examine."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from typing import Any
+
+import numpy as np
+
+from autodiff.doctor.names import statement_at
+from autodiff.doctor.patient import Patient
+from autodiff.doctor.report import Finding, Report, Verdict
+from autodiff.doctor.tape import Line
+from autodiff.doctor.trial import Trial
+from autodiff.doctor.updates import Parameter
+
+
+def check(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise for what cannot be examined at all."""
+    if not callable(function):
+        called = " (was it called already? write examine(net.train, X, y), not examine(net.train(X, y)))"
+        raise TypeError(
+            f"examine() takes the training function or method itself, got {type(function).__name__}"
+            f"{called if function is None or isinstance(function, np.ndarray) else ''}"
+        )
+    torch = sys.modules.get("torch")
+    if torch is None:
+        return
+    owner = getattr(function, "__self__", None)
+    held = [*args, *kwargs.values(), *getattr(owner, "__dict__", {}).values(), owner]
+    if any(isinstance(x, (torch.Tensor, torch.nn.Module)) for x in held):
+        raise TypeError(
+            "examine() reads hand-written numpy, and these are PyTorch tensors: PyTorch computes their gradients; "
+            "torch.autograd.gradcheck checks those"
+        )
+
+
+def nothing_to_check(patient: Patient, trial: Trial, found: list[Parameter]) -> Report:
+    """Report on a call that raised, or that trains nothing."""
+    if trial.error is not None:
+        return _raised(trial)
+    if not patient.places and not trial.made:
+        return Report("No numpy arrays were found in the object, the arguments or the globals of the call.")
+    if trial.full:
+        return Report(f"No parameter was updated within {len(trial.tape)} numpy calls: give it fewer samples.")
+    if not len(trial.tape) or all(node.func is None for node in trial.tape.nodes):
+        return Report("The call computed nothing with numpy arrays: nothing to check.")
+    held = [p.path.removeprefix("self.").removeprefix("::") for p in patient.places if isinstance(p.array, np.ndarray)]
+    return Report(
+        "The call updated no array: no array became itself plus or minus something. Is the update inside the call? "
+        f"Arrays were found in {', '.join(held[:8])}."
+    )
+
+
+def _raised(trial: Trial) -> Report:
+    error, line = trial.error, trial.where
+    assert error is not None
+    told = f"{type(error).__name__}: {error}"
+    known = _tuple_for_number(trial, line) or _misfit(trial, line)
+    if known is None or line is None:
+        where = f" on line {line.number}: {line.text}" if line is not None else ""
+        finding = [Finding("raises", f"raises {told}", None, (line,), ())] if line is not None else []
+        return Report(f"The code itself raises {told}{where}.", [], finding)
+    return Report(f"The code itself raises {told} on line {line.number}.", [], [known])
+
+
+def _tuple_for_number(trial: Trial, line: Line | None) -> Finding | None:
+    """See whether a name stands for a whole shape where it should be one number of it."""
+    if line is None or not isinstance(trial.error, (TypeError, ValueError)):
+        return None
+    words = {node.id for node in ast.walk(statement_at(line) or ast.Module([], [])) if isinstance(node, ast.Name)}
+    for name, value in trial.locals.items():
+        if name not in words:
+            continue
+        if isinstance(value, tuple) and value and all(isinstance(n, (int, np.integer)) for n in value):
+            bound = [b for b in trial.names.bindings if b.name == name and b.line.function == line.function]
+            where = bound[-1].line if bound else line
+            sides = [i for i, n in enumerate(value) if n != 1] or [0]
+            fix = f"{where.text}[{sides[-1]}]" if where.text.startswith(name) else f"{name}[{sides[-1]}]"
+            text = f"makes {name} the whole shape {value}, a tuple; the number of samples is one entry of it"
+            return Finding("m_is_shape", text, fix, tuple(dict.fromkeys((where, line))), ())
+    return None
+
+
+def _misfit(trial: Trial, line: Line | None) -> Finding | None:
+    """Quote the shapes of the arrays on the line."""
+    if line is None or not isinstance(trial.error, ValueError):
+        return None
+    shapes = {
+        name: value.shape
+        for name, value in trial.locals.items()
+        if isinstance(value, np.ndarray) and name in line.text and value.ndim
+    }
+    if not shapes:
+        return None
+    told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
+    return Finding("shapes", f"raises {trial.error}; the shapes are {told}", None, (line,), ())
+
+
+__all__ = ["Verdict", "check", "nothing_to_check"]

@@ -1,0 +1,191 @@
+"""The learning rate, and which constant factors belong to the gradient."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from autodiff.doctor.case import NOISE, Case, aligned, proportion
+
+
+@dataclass
+class Scale:
+    """How one parameter's claim compares with its true gradient.
+
+    `k` is the factor between claim and truth where they are proportional, `rest` what is left over relative to the
+    claim, `rate` the learning rate that the update would have if the claim were exact, `off` the factor by which the
+    claim is wrong (1 when it is right, None when that cannot be told), `fits` whether shapes agree.
+    """
+
+    k: float
+    rest: float
+    rate: float
+    off: float | None
+    fits: bool
+    decay: float = 0.0
+
+    @property
+    def proportional(self) -> bool:
+        """Whether claim and truth point the same way, up to sign."""
+        return self.fits and self.rest <= NOISE
+
+
+def scales(
+    case: Case,
+    lr: float | None = None,
+    values: dict[int, Any] | None = None,
+    instead: dict[str, Any] | None = None,
+) -> dict[str, Scale]:
+    """Compare every claim of a step with the truth.
+
+    `values` stand in for those of nodes on the tape, `instead` for the claims of some parameters.
+    """
+    found: dict[str, Scale] = {}
+    for path, claim in case.claims.items():
+        value = (values or {}).get(claim.node, case.tape[claim.node].value)
+        value = (instead or {}).get(path, value)
+        target = case.true_gradient(path)
+        g = aligned(value, target.shape)
+        if g is None:
+            found[path] = Scale(0.0, 1.0, 0.0, None, False)
+            continue
+        k, rest = proportion(g, target)
+        decay = 0.0
+        if rest > NOISE:
+            k, rest, decay = _with_decay(g, target, case.tape[case.versions[path]].value, k, rest)
+        rate = -claim.sign * claim.factor * k
+        found[path] = Scale(k, rest, rate, None, True, decay)
+    _decide(case, found, lr)
+    offs = [s.off for s in found.values() if s.proportional and s.k]
+    if case.loss_name is not None and offs and offs[0] and offs[0] > 0 and all(o and _near(o, offs[0]) for o in offs):
+        for s in found.values():  # the loss is a guess, and so is whether it is a sum or a mean
+            s.off = 1.0 if s.off else s.off
+    return found
+
+
+def _with_decay(g: Any, target: Any, weight: Any, k: float, rest: float) -> tuple[float, float, float]:
+    """See whether the claim is the gradient plus a multiple of the weights themselves."""
+    if g.size < 4:
+        return k, rest, 0.0
+    columns = np.stack([target.reshape(-1), weight.reshape(-1)], axis=1)
+    fit, *_ = np.linalg.lstsq(columns, g.reshape(-1), rcond=None)
+    left = float(np.linalg.norm(columns @ fit - g.reshape(-1)) / np.linalg.norm(g))
+    if left <= 1e-9 and fit[0] and fit[1] / fit[0] > 0:
+        return float(fit[0]), left, float(fit[1] / fit[0])
+    return k, rest, 0.0
+
+
+def sizes(case: Case) -> set[float]:
+    """Numbers that count samples, units or elements, and their inverses: no learning rates."""
+    lengths = {1.0}
+    if case.output is None and case.truth is not None:
+        for leaf in set(case.trial.sources()) & case.truth.forward - set(case.versions.values()):
+            lengths |= {float(n) for n in case.tape[leaf].value.shape}
+    for id in (case.output, case.labels):
+        if id is not None:
+            lengths |= {float(n) for n in case.tape[id].value.shape} | {float(case.tape[id].value.size)}
+    lengths -= {0.0, 1.0}
+    return lengths | {1 / n for n in lengths}
+
+
+def _decide(case: Case, found: dict[str, Scale], lr: float | None) -> None:
+    counts = sizes(case)
+    rates = {path: _rates(case, path, counts, lr) for path in found}
+    good = {path: s for path, s in found.items() if s.proportional and s.k}
+    for path, s in found.items():
+        if s.proportional and not s.k:
+            s.off = 1.0 if not np.any(case.true_gradient(path)) else None
+    if not good:
+        return
+    blind = [path for path in good if case.claims[path].normalised]
+    for path in blind:
+        good[path].off = 1.0 if good[path].rate > 0 else -1.0
+    good = {path: s for path, s in good.items() if path not in blind}
+    if not good:
+        return
+    # Code that takes whole steps, `W += X.T.dot(delta)`, has no learning rate on the tape.
+    unknown = (
+        lr is None
+        and all(not case.claims[path].scalars for path in good)
+        and not any(case.claims[path].state for path in good)
+    )
+    if unknown:
+        usual = _majority([s.rate for s in good.values()])
+        usual = abs(usual)
+        for s in good.values():
+            s.off = s.rate / usual
+        return
+    shared = _shared(good, rates)
+    for path, s in good.items():
+        if shared is not None:
+            s.off = _round(s.rate / shared)
+            # Another rate for biases, say, is a person's right, if it is one that the update shows.
+            shown = any(abs(v) != 1.0 for _, v in case.claims[path].scalars)
+            if (
+                s.off != 1.0
+                and shown
+                and not any(_near(c, shared) for c in rates[path])
+                and any(_near(s.rate, r) for r in rates[path])
+            ):
+                alone = sum(_near(s.rate, other.rate) for other in good.values()) == 1 and len(good) > 3
+                s.off = s.off if alone else 1.0
+        else:
+            options = [r for r in rates[path] if r]
+            closest = min(options, key=lambda r: abs(np.log(abs(s.rate / r))) + (s.rate / r < 0), default=None)
+            s.off = None if not closest else _round(s.rate / closest)
+
+
+def _shared(good: dict[str, Scale], rates: dict[str, list[float]]) -> float | None:
+    """The rate that explains most parameters as right."""
+    votes: list[tuple[int, int, float]] = []
+    for path in good:
+        for order, rate in enumerate(rates[path]):
+            votes.append((sum(_near(s.rate, rate) for s in good.values()), -order, rate))
+    best = max(votes, default=None, key=lambda v: (v[0], v[1], v[2] != 1.0))
+    return best[2] if best is not None and best[2] else None
+
+
+def _rates(case: Case, path: str, counts: set[float], lr: float | None) -> list[float]:
+    """Learning rates that the update may be meant to have, likeliest first."""
+    if lr is not None:
+        return [lr]
+    claim = case.claims[path]
+    values = [abs(value) for _, value in claim.scalars]
+    if claim.state and not values:
+        return [1.0]
+    own = [v for v in values if not any(_near(v, c) for c in counts) and v != 1.0]
+    free = [v for v in own if v in (2.0, 0.5)]
+    fixed = [v for v in own if v not in (2.0, 0.5)]
+    base = float(np.prod(fixed))
+    options = [base]
+    if free:
+        options = [base * float(np.prod(free)), base] if not fixed else [base, base * float(np.prod(free))]
+    if not own:
+        # The rate may look like a count: with 4 samples, 0.25 is both.
+        options = [1.0, *dict.fromkeys(values)] if any(v == 1.0 for v in values) or not values else [*values, 1.0]
+    return [*dict.fromkeys(options), *_named(case, counts, claim.step)]
+
+
+def _named(case: Case, counts: set[float], step: int) -> list[float]:
+    """Numbers that their code has names for and that could be a rate."""
+    found = []
+    for binding in case.trial.names.bindings:
+        value = binding.value
+        free = isinstance(value, float) and value > 0 and value not in (0.5, 1.0, 2.0)
+        if free and not any(_near(value, c) for c in counts):
+            found.append(value)
+    return list(dict.fromkeys(found))
+
+
+def _near(a: float, b: float) -> bool:
+    return abs(a - b) <= 1e-4 * max(abs(a), abs(b))
+
+
+def _majority(values: list[float]) -> float:
+    return max(values, key=lambda v: (sum(_near(v, other) for other in values), v > 0))
+
+
+def _round(value: float) -> float:
+    return 1.0 if _near(value, 1.0) else value

@@ -1,0 +1,206 @@
+"""How a parameter was updated: its versions from step to step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from autodiff.doctor.tape import Node, Tape
+from autodiff.doctor.trial import Trial
+
+LINEAR = {
+    "add",
+    "subtract",
+    "multiply",
+    "divide",
+    "copied",
+    "copy",
+    "astype",
+    "fitted",
+    "reshape",
+    "negative",
+    "positive",
+}
+SCALING = {"multiply", "divide", "negative", "positive", "astype", "copy", "copied", "fitted", "array"}
+
+
+@dataclass
+class Parameter:
+    """An array that training changes: its path, and the node of each version."""
+
+    path: str
+    leaf: int
+    versions: list[int]
+    paths: list[list[int]] = field(default_factory=list)  # from each version, the nodes that lead to the next
+    made: int | None = None
+
+    @property
+    def name(self) -> str:
+        """The path as a person reads it."""
+        return self.path.removeprefix("self.").removeprefix("::")
+
+
+def name_of(node: Node) -> str:
+    """Return the name of what computed a node."""
+    return getattr(node.func, "__name__", "") if node.func is not None else ""
+
+
+def parameters(trial: Trial) -> list[Parameter]:
+    """Find every array that is replaced by itself plus something, in place or by rebinding."""
+    tape = trial.tape
+    ends: dict[int, list[int]] = {}
+    uses = tape.consumers()
+    leaves = {**{leaf: path for leaf, path in trial.leaves.items()}}
+    slots: dict[tuple[str, str], list[int]] = {}
+    for binding in trial.names.bindings:
+        if binding.node is not None:
+            slots.setdefault((binding.line.function, binding.name), []).append(binding.node)
+    born: dict[int, int] = {}
+    for raw, number in trial.made.items():
+        leaf = _scaled(tape, raw, uses)
+        named = [slot[1] for slot, nodes in slots.items() if leaf in nodes]
+        if named:
+            leaves[leaf] = _unique(min(named, key=_vagueness), leaves.values())
+            born[leaf] = number
+    for leaf, path in leaves.items():
+        if tape[leaf].value.dtype.kind != "f":
+            continue
+        found = ends.setdefault(leaf, [])
+        if path in trial.finals and leaf not in born:
+            found.append(trial.finals[path])
+        for nodes in slots.values():
+            if leaf in nodes:
+                found += nodes[nodes.index(leaf) + 1 :]
+    returned = [node for _, node in trial.ends if tape[node].value.dtype.kind == "f"]
+    known: list[Parameter] = []
+    for leaf, found in ends.items():
+        chain = _longest(tape, leaf, [end for end in found if end != leaf], loose=True)
+        if chain is None and leaf not in born:
+            same = [n for n in returned if tape[n].value.shape == tape[leaf].value.shape]
+            chain = _longest(tape, leaf, same)
+            if chain is None and same != returned:
+                # One that has grown by broadcasting: `b - lr * d` where d is not summed.
+                own = [n for n in returned if name_of(tape[n]) == "subtract" and tape[n].inputs[:1] == (leaf,)]
+                chain = _longest(tape, leaf, own, loose=True)
+        last = chain[-1] if chain else leaf
+        misfit = next((n for n in tape.nodes if n.misfit in (leaf, last)), None)
+        if misfit is not None:
+            chain = [*(chain or [leaf]), misfit.id]
+        if chain is None or len(chain) < 2:
+            continue
+        known.append(_versions(tape, leaf, leaves[leaf], chain, uses, born.get(leaf)))
+    return known
+
+
+def _vagueness(name: str) -> tuple[bool, bool, int]:
+    """Prefer ``params['W1']`` to the ``v`` or the ``params[k]`` of some loop."""
+    varies = "[" in name and not name.endswith(("']", '"]')) and not name[-2].isdigit()
+    return varies or "{" in name, len(name) == 1 and name.islower() and name not in "wb", len(name)
+
+
+def _unique(name: str, taken: Any) -> str:
+    while name in taken:
+        name += "′"
+    return name
+
+
+def _scaled(tape: Tape, leaf: int, uses: dict[int, list[int]]) -> int:
+    """Follow an array that the call made through ``randn(...) * 0.01`` to what it was made for."""
+    while True:
+        users = uses.get(leaf, [])
+        if len(users) != 1 or name_of(tape[users[0]]) not in SCALING or len(tape[users[0]].inputs) != 1:
+            return leaf
+        leaf = users[0]
+
+
+def trained(trial: Trial) -> list[Parameter]:
+    """Return the parameters: arrays that change and that enter a computation together with data.
+
+    What an optimizer keeps from step to step, velocities or sums of gradients, changes too but meets no data.
+    """
+    tape = trial.tape
+    found = parameters(trial)
+    depends = dependence(tape, found)
+    versions = {v for p in found for v in p.versions}
+    own = versions | {n for p in found for way in p.paths for n in way}
+    leaves = {p.leaf for p in found}
+    data = [n for n in trial.sources() if n not in leaves]
+    with_data = tape.descendants(data, stop=versions)
+    meets = 0
+    for node in tape.nodes:
+        if node.id in with_data and node.id not in own:
+            meets |= depends[node.id]
+    return [p for p in found if meets & depends[p.leaf]]
+
+
+def _longest(tape: Tape, leaf: int, ends: list[int], loose: bool = False) -> list[int] | None:
+    for end in sorted(set(ends), reverse=True):
+        chain = _chain(tape, end, leaf, loose)
+        if chain is not None:
+            return chain
+    return None
+
+
+def _chain(tape: Tape, end: int, leaf: int, loose: bool) -> list[int] | None:
+    """Return the shortest way from `leaf` to `end` by additions and multiplications with numbers."""
+    before: dict[int, int] = {end: -1}
+    queue = [end]
+    shape = tape[leaf].value.shape
+    for here in queue:
+        if here == leaf:
+            way = [here]
+            while before[way[-1]] != -1:
+                way.append(before[way[-1]])
+            return way
+        node = tape[here]
+        name = name_of(node)
+        for id in node.inputs:
+            if id in before or id < leaf or not (name in LINEAR or (name == "put" and id == node.inputs[0])):
+                continue
+            fits = tape[id].value.shape == shape or (loose and tape[id].value.size == tape[leaf].value.size)
+            if not fits and not (loose and here == end and id == leaf):
+                continue
+            if name in ("multiply", "divide") and any(tape[i].value.size > 1 for i in node.inputs if i != id):
+                continue
+            before[id] = here
+            queue.append(id)
+    return None
+
+
+def _versions(
+    tape: Tape, leaf: int, path: str, chain: list[int], uses: dict[int, list[int]], made: int | None
+) -> Parameter:
+    """Cut the chain of updates where a value on it is used to compute something else than its own next value."""
+    on = set(chain)
+    versions, paths, run = [leaf], [], []
+    for here in chain[1:]:
+        run.append(here)
+        after = tape.descendants([here], stop=on - {here})
+        own = tape.ancestors([chain[-1]])
+        free = [n for n in after if n not in on and n not in own]
+        others = [n for n in uses.get(here, []) if n not in on]
+        if here == chain[-1] or (others and (free or _mixes(tape, others))):
+            versions.append(here)
+            paths.append(run)
+            run = []
+    return Parameter(path, leaf, versions, paths, made)
+
+
+def _mixes(tape: Tape, nodes: list[int]) -> bool:
+    return any(name_of(tape[n]) in ("dot", "matmul", "einsum", "tensordot", "inner") for n in nodes)
+
+
+def dependence(tape: Tape, found: list[Parameter]) -> list[int]:
+    """Return for each node, as bits, the versions that it depends on by a derivative; an update ends dependence."""
+    bit: dict[int, int] = {}
+    for parameter in found:
+        for version in parameter.versions:
+            bit.setdefault(version, len(bit))
+    depends = [0] * len(tape)
+    for node in tape.nodes:
+        if node.id in bit:
+            depends[node.id] = 1 << bit[node.id]
+        elif node.value.dtype.kind == "f":
+            for id in node.inputs:
+                depends[node.id] |= depends[id]
+    return depends
