@@ -27,8 +27,8 @@ def compile(function: Any = None, *, verify: int = 0, backend: str = "numpy") ->
     The first call runs it as it is and records every numpy call, forward, backward and the optimizer's update. Later
     calls run the program that was planned from that: dead and double calls dropped, updates of many parameters made
     one, results written into fixed memory. Arrays that the function reaches without being passed them (parameters,
-    running statistics, momenta, attributes of objects) are read and updated where they are. What is returned is new each
-    time.
+    running statistics, momenta, attributes of objects) are read and updated where they are.
+    What is returned is new each time.
 
     Parameters
     ----------
