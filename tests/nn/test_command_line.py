@@ -135,7 +135,9 @@ class TestXor:
         assert "input  target  predicted probability" in text
 
     def test_ctrl_c(self) -> None:
-        process = start("--epochs", "100000000", start_new_session=True)
+        # A shell may have started the tests with interrupts ignored, which children inherit.
+        heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+        process = start("--epochs", "100000000", start_new_session=True, preexec_fn=heed)
         assert process.stdout is not None
         for line in process.stdout:
             if line.startswith("epoch"):
