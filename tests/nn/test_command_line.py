@@ -136,7 +136,7 @@ class TestXor:
 
     def test_ctrl_c(self) -> None:
         # A shell may have started the tests with interrupts ignored, which children inherit.
-        heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)  # noqa: E731
+        heed = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
         process = start("--epochs", "100000000", start_new_session=True, preexec_fn=heed)
         assert process.stdout is not None
         for line in process.stdout:
