@@ -76,6 +76,12 @@ def test_an_edit_without_effect_is_no_fault(tmp_path: Path) -> None:
     assert effect(Fault("globals_function", "none", same, (lines,)), tmp_path) == "no: equivalent"
 
 
+def expected(share: float, goal: float) -> None:
+    """Report a goal that is not reached yet as an expected failure; there is none once it is."""
+    if share < goal:
+        pytest.xfail(f"{share:.0%} of this sample, where {goal:.0%} are wanted")
+
+
 @with_doctor
 class TestDoctor:
     def test_no_false_alarm(self) -> None:
@@ -89,8 +95,10 @@ class TestDoctor:
     def test_mutants(self, tmp_path: Path) -> None:
         answers = list(examined(mutants(tmp_path), tmp_path))
         assert [fault.name for fault, outcome in answers if not outcome.flagged] == []
-        assert mean(outcome.located(fault) for fault, outcome in answers) >= 0.8
         assert mean(len(outcome.suspects) for _, outcome in answers) <= 2
+        located = mean(outcome.located(fault) for fault, outcome in answers)
+        assert located >= 0.8  # what it has reached must not be lost
+        expected(located, 0.9)
 
     def test_catalogue(self, tmp_path: Path) -> None:
         chosen = [fault for patient in names() for fault in sample(planted(patient), SINGLES, patient)]
@@ -99,7 +107,9 @@ class TestDoctor:
 
     def test_two_faults(self, tmp_path: Path) -> None:
         answers = list(examined(faults.pairs(tmp_path, 1), tmp_path))
-        assert mean(outcome.named(fault) == 2 for fault, outcome in answers) >= 0.5
+        named = mean(outcome.named(fault) == 2 for fault, outcome in answers)
+        assert named >= 0.5  # what it has reached must not be lost
+        expected(named, 0.7)
 
 
 def planted(patient: str) -> list[Fault]:

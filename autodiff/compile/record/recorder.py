@@ -53,10 +53,6 @@ class Recorder:
             self._known[id(array)] = known = (array, recorded)
         return known[1]
 
-    def holds(self, array: Any) -> bool:
-        """Say whether this array, or its recorded form, is known from outside."""
-        return id(array) in self._known
-
     def forget(self) -> None:
         """Let go of the arrays."""
         for _, recorded in self._known.values():
