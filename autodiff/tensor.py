@@ -101,7 +101,7 @@ class Tensor(Operators):
             data = data.copy() if dtype is None else data.astype(dtype)
         else:
             data = np.array(data, dtype=dtype)
-        _make_leaf(self, data, requires_grad, name)
+        make_leaf(self, data, requires_grad, name)
 
     if TYPE_CHECKING:  # attached by the modules that build on this one, engine.py and draw/
 
@@ -281,7 +281,7 @@ class Tensor(Operators):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Tensor:
         twin: Tensor = type(self).__new__(type(self))
-        _make_leaf(twin, self._leaf_data().copy(), self.requires_grad, self.name)
+        make_leaf(twin, self._leaf_data().copy(), self.requires_grad, self.name)
         twin.grad = None if self.grad is None else self.grad.copy()
         memo[id(self)] = twin
         return twin
@@ -316,12 +316,13 @@ def as_tensor(x: Any) -> Tensor:
         return x
     tensor = Tensor.__new__(Tensor)
     shares = hasattr(x, "__array_function__") and not isinstance(x, np.generic)
-    _make_leaf(tensor, x if shares else np.asarray(x), False, None)
+    make_leaf(tensor, x if shares else np.asarray(x), False, None)
     tensor._print = LENT if shares else None
     return tensor
 
 
-def _make_leaf(tensor: Tensor, data: Any, requires_grad: bool, name: str | None) -> None:
+def make_leaf(tensor: Tensor, data: Any, requires_grad: bool, name: str | None) -> None:
+    """Make a new Tensor a leaf that holds `data`, an array."""
     if requires_grad and data.dtype.kind != "f":
         raise TypeError(
             f"a tensor of dtype {data.dtype} cannot require a gradient: only floating-point numbers have "
@@ -339,7 +340,7 @@ def _make_leaf(tensor: Tensor, data: Any, requires_grad: bool, name: str | None)
 
 def _rebuild(kind: type[Tensor], data: Any, requires_grad: bool, name: str | None, grad: Any) -> Tensor:
     tensor = kind.__new__(kind)
-    _make_leaf(tensor, data, requires_grad, name)
+    make_leaf(tensor, data, requires_grad, name)
     tensor.grad = grad
     return tensor
 

@@ -39,6 +39,9 @@ class Linear(Module):
     bias : Parameter, shape (out_features,), or None
     """
 
+    #: What a compiled step need not look at again: only messages read the widths.
+    settled = ("in_features", "out_features")
+
     def __init__(
         self,
         in_features: int,

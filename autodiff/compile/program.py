@@ -198,12 +198,8 @@ class Program:
         return lines
 
     def _function(self, name: str, arguments: list[str], body: list[str]) -> Callable[..., Any]:
-        bound = "".join(f", {one}={one}" for one in self._source.bound)
-        head = ", ".join(arguments)
-        star = "" if "*args" in arguments else f"{', ' if arguments else ''}*"
-        if "*args" in arguments:
-            head, bound, star = "*args, **kwargs", "", ""
-        text = f"def {name}({head}{star}{bound}):\n" + "".join(f"    {line}\n" for line in [*body, "return result"])
+        # What is bound are the function's globals: as defaults of arguments, each would cost every call its moment.
+        text = f"def {name}({', '.join(arguments)}):\n" + "".join(f"    {line}\n" for line in [*body, "return result"])
         namespace = dict(self._source.bound)
         exec(compile(text, f"<{name}>", "exec"), namespace)
         self.code = text
@@ -265,9 +261,9 @@ class Program:
         for array, held, _ in recording.contents:
             checks.append(f"{source.bind(content, 'f')}({source.bind(array, 'g')}) == {source.bind(held, 'k')}")
         for box, count in recording.sizes:
-            size = box.size(source.bind)
-            if size is not None:
-                checks.append(f"{size} == {count}")
+            contents = box.contents(source.bind)
+            if contents is not None:
+                checks.append(f"len({contents}) == {count}" if count else f"not {contents}")
         return [f"if not ({' and '.join(checks)}): return MISS"] if checks else []
 
     def _result(self, tree: Any) -> str:

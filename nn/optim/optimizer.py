@@ -221,10 +221,10 @@ class Optimizer:
         found = []
         steps, dtype = 0, None
         for slot in slots:
-            slot.steps += 1
+            slot.steps = count = slot.steps + 1
             data = slot.param._data
-            if slot.steps != steps or data.dtype is not dtype:
-                steps, dtype = slot.steps, data.dtype
+            if count != steps or data.dtype is not dtype:
+                steps, dtype = count, data.dtype
                 numbers = self._factors.arrays(self.factors(group, steps), data)
             found.append(numbers)
         return found

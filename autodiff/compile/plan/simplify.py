@@ -347,10 +347,12 @@ def _key(tree: Any) -> Hashable:
 
 
 def drop_dead(tape: Tape) -> None:
-    """Drop calls whose result nobody needs."""
+    """Drop calls whose result nobody needs; a draw is made all the same, as others follow it in its stream."""
     needed = tape.roots()
     lines: list[Call | Draw] = []
     for line in reversed(tape.lines):
+        if isinstance(line, Draw):
+            line.leaves = {path: v for path, v in line.leaves.items() if v in needed}
         if isinstance(line, Draw) or line.function is decide or line.result in needed:
             lines.append(line)
             if isinstance(line, Call):

@@ -108,12 +108,12 @@ class Box:
             return f"{bind(holder, 'h')}.{key}"
         return f"{bind(vars(holder), 'h')}[{key!r}]"
 
-    def size(self, bind: Callable[[Any, str], str]) -> str | None:
-        """Write how generated code finds out how much it holds; `None` where that is fixed."""
+    def contents(self, bind: Callable[[Any, str], str]) -> str | None:
+        """Write what generated code asks for how much it holds; `None` where that is fixed."""
         if self._names or isinstance(self.holder, types.CellType) or self.ignored:
             return None
         holder = self.holder if isinstance(self.holder, (list, deque, dict)) else vars(self.holder)
-        return f"len({bind(holder, 'h')})"
+        return bind(holder, "h")
 
     def name(self, key: Any) -> str:
         """How a person would write the item `key`."""

@@ -11,7 +11,7 @@ from autodiff.compile.record.places import is_plain
 from autodiff.compile.record.recorded import Recorded
 from autodiff.compile.tape import CompileError, Value
 from autodiff.op import Op
-from autodiff.tensor import Tensor, as_tensor
+from autodiff.tensor import Tensor, make_leaf
 
 _SCALARS = (bool, int, float, complex, str, bytes, type(None), np.generic)
 
@@ -66,12 +66,11 @@ def plain(tree: Any) -> Any:
 
 
 def result_of(array: Any, learns: bool) -> Tensor:
-    """Return a Tensor of what a program computed; where the function's own had a graph, it says that it has none."""
-    if not learns:
-        return as_tensor(array)
-    tensor = as_tensor(array)
-    tensor._print = None
-    tensor.requires_grad, tensor.op = True, _compiled
+    """Return a Tensor of an array that a program made; where the function's own had a graph, it says it has none."""
+    tensor = Tensor.__new__(Tensor)
+    make_leaf(tensor, array, False, None)
+    if learns:
+        tensor.requires_grad, tensor.op = True, _compiled
     return tensor
 
 
