@@ -9,10 +9,9 @@ import numpy as np
 
 from autodiff.compile.listing.names import Titles
 from autodiff.compile.listing.wording import OPPOSITE, is_transposition, is_whole
-from autodiff.compile.plan.blocks import Loop, blocks
 from autodiff.compile.plan.flatten import pack
 from autodiff.compile.plan.forms import ALIASING, is_elementwise
-from autodiff.compile.plan.plan import END, Plan, Step
+from autodiff.compile.plan.plan import END, Loop, Plan, Step
 from autodiff.compile.tape import Call, Draw, Origin, Tape, Value
 
 
@@ -49,8 +48,7 @@ class Outline:
 
     def read(self) -> None:
         """Go through the lines."""
-        steps = [step for step in self.plan.steps if step.out is None or isinstance(step.line, Call)]
-        self.items = [*(steps if self.fused else blocks(self.plan))]
+        self.items = [*(self.plan.steps if self.fused else self.plan.looped())]
         self.stepped = {id(step.line) for step in self.steps()}
         self.views = {line.result: line for line in self.calls if line.function in ALIASING}
         self.inline = {

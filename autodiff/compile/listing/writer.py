@@ -14,9 +14,8 @@ from autodiff.compile.listing.names import identifier
 from autodiff.compile.listing.outline import Outline, key_of, values_of, within
 from autodiff.compile.listing.page import Page
 from autodiff.compile.listing.wording import OPPOSITE, slot_of
-from autodiff.compile.plan.blocks import Loop
 from autodiff.compile.plan.flatten import pack, slot
-from autodiff.compile.plan.plan import END, Step, copied
+from autodiff.compile.plan.plan import END, Loop, Step, copied
 from autodiff.compile.record.outputs import Output
 from autodiff.compile.record.recorded import _at, _like
 from autodiff.compile.tape import Call, Draw, Method, Value, decide, put
@@ -208,15 +207,16 @@ class Writer:
             handle = self.ledger.handle(memory, name)
             for v in dict.fromkeys(values_of(call)):
                 array = self._memory.get(v, v.array if v.kind == "constant" else None)
-                if array is not None and loop.cuts(array):
+                if array is not None and loop.chain.cuts(array):
                     self._word.instead[v] = f"{self._word.argument(v)}[rows]"
-            text = self._word.call(call, f"out={name}[rows]")
+            passes = loop.chain.passes(memory)
+            text = f"{name} = {self._word.call(call)}" if passes else self._word.call(call, f"out={name}[rows]")
             self._word.instead.clear()
             body.append((text, call))
-            if handle != name:
+            if handle != name and not passes:
                 self._page.add(f"{name} = {handle or self._empty(memory)}")
             self.ledger.stand(name, call.result, memory)
-        count, rows = loop.shape[0], loop.rows[0].stop
+        count, rows = loop.chain.shape[0], loop.chain.height
         head = f"for rows in [slice(i, i + {rows}) for i in range(0, {count}, {rows})]:"
         self._page.say(head, body[0][1], comment="blocks that stay in the cache")
         for text, call in body:

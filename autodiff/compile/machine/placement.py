@@ -54,10 +54,6 @@ class MachinePlan(Plan):
 
     def _place(self) -> None:
         kept = {k.value for k in self.kept}
-        self._users: dict[Any, list[Call]] = defaultdict(list)
-        for line in self.tape.calls:
-            for v in line.operands():
-                self._users[v].append(line)
         for v in (*self._users, *self.tape.finals, *self.tape.outputs):
             if isinstance(v, Value) and v.kind in ("argument", "state", "fresh") and v not in kept:
                 self._stand_in(v)
@@ -88,6 +84,9 @@ class MachinePlan(Plan):
             return False
         users = self._users[line.result]
         return bool(users) and all(user.function is decide or self._internal(user) for user in users)
+
+    def _chain(self, i: int) -> None:
+        """Leave chains to the loops of the machine code."""
 
     def _reuse(self, line: Call, i: int) -> Any:
         return self._new(line.result.shape, line.result.dtype)

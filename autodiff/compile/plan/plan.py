@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
+from collections.abc import Iterator
+from itertools import groupby
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.compile.plan.blocks import Chain, chain_at
 from autodiff.compile.plan.flatten import pack, slot
 from autodiff.compile.plan.forms import ALIASING, is_elementwise, takes_out
 from autodiff.compile.record.places import Kept
@@ -20,6 +24,13 @@ class Step(NamedTuple):
 
     line: Call | Draw
     out: Any
+
+
+class Loop(NamedTuple):
+    """The steps of a chain, which are made block by block."""
+
+    steps: list[Step]
+    chain: Chain
 
 
 class Plan:
@@ -37,6 +48,8 @@ class Plan:
         What stays outside; `array` is its memory.
     buffers : list of array
         The memory that the program allocated for itself.
+    chains : dict of Call to Chain
+        The calls that are made block by block.
     """
 
     def __init__(self, tape: Tape, kept: list[Kept]) -> None:
@@ -46,6 +59,9 @@ class Plan:
         self.closing: list[Step] = []
         self.memory: dict[Value, Any] = {}
         self.buffers: list[Any] = []
+        self.chains: dict[Call, Chain] = {}
+        self._passing: set[Value] = set()
+        self._users: dict[Any, list[Call]] = defaultdict(list)
         self._roots: dict[Any, frozenset[Value]] = {}
         self._last: dict[Value, int] = defaultdict(int)
         self._free: dict[np.dtype[Any], list[Any]] = defaultdict(list)
@@ -53,6 +69,15 @@ class Plan:
         self._views: dict[tuple[int, tuple[int, ...]], Any] = {}
         self._live()
         self._place()
+
+    def looped(self) -> Iterator[Step | Loop]:
+        """Yield the steps, those of a chain as one loop."""
+        of = {id(call): chain for call, chain in self.chains.items()}
+        for chain, steps in groupby(self.steps, lambda step: of.get(id(step.line))):
+            if chain is None:
+                yield from steps
+            else:
+                yield Loop([*steps], chain)
 
     # Who lives how long
 
@@ -62,6 +87,7 @@ class Plan:
             if isinstance(line, Draw):
                 continue
             for v in line.operands():
+                self._users[v].append(line)
                 self._use(v, i)
             if line.function is not decide:
                 above = frozenset[Value]()
@@ -122,6 +148,7 @@ class Plan:
             if isinstance(line, Draw) or line.function is decide:
                 self.steps.append(Step(line, None))
             elif not self._seen(line):
+                self._chain(i)
                 self._store(line, i)
             for root in dying[i]:
                 buffer = self._owned.pop(root, None)
@@ -168,6 +195,19 @@ class Plan:
         self.memory[line.result] = view
         return True
 
+    def _chain(self, i: int) -> None:
+        """Find the chain that begins with line `i`, and what does not leave it."""
+        if self.tape.lines[i] in self.chains:
+            return
+        chain = chain_at(self.tape.lines, i, lambda v: v in self.memory or v.kind == "constant")
+        if chain is None:
+            return
+        self.chains |= dict.fromkeys(chain.calls, chain)
+        leaving = self.tape.roots() | self._goals.keys()
+        for call in chain.calls:
+            if call.result not in leaving and all(user in chain.calls for user in self._users[call.result]):
+                self._passing.add(call.result)
+
     def _run(self, line: Call) -> Any:
         args, kwargs = mapped(self._array, (line.args, line.kwargs))
         return line.function(*args, **kwargs)
@@ -195,22 +235,26 @@ class Plan:
     def _reuse(self, line: Call, i: int) -> Any:
         """Return memory for a result: of an operand that dies here, of a value that died before, or new."""
         result: Value = line.result
+        passes = result in self._passing
         for v in line.operands():
-            if v in self._owned and self._last[v] == i and self._in_place(v, line):
+            whole = passes or v not in self._passing
+            if whole and v in self._owned and self._last[v] == i and self._in_place(v, line):
                 buffer = self._owned.pop(v)
                 self._owned[result] = buffer
                 return self.memory[v]
-        fitting = [b for b in self._free[result.dtype] if b.size >= result.size]
+        shape = self.chains[line].block if passes else result.shape
+        size = math.prod(shape)
+        fitting = [b for b in self._free[result.dtype] if b.size >= size]
         if fitting:
             buffer = min(fitting, key=lambda b: b.size)
             # Found by identity: arrays compare element by element.
             self._free[result.dtype] = [b for b in self._free[result.dtype] if b is not buffer]
         else:
-            buffer = self._new((result.size,), result.dtype)
+            buffer = self._new((size,), result.dtype)
         self._owned[result] = buffer
-        key = id(buffer), result.shape
+        key = id(buffer), shape
         if key not in self._views:  # one view for each shape, so that equal memory is the same object
-            self._views[key] = buffer[: result.size].reshape(result.shape)
+            self._views[key] = buffer[:size].reshape(shape)
         return self._views[key]
 
     def _new(self, shape: tuple[int, ...], dtype: Any) -> Any:

@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compile.plan.blocks import Loop, blocks
 from autodiff.compile.plan.flatten import pack, slot
-from autodiff.compile.plan.plan import Plan, Step, copied
+from autodiff.compile.plan.plan import Loop, Plan, Step, copied
 from autodiff.compile.record.recorded import _getitem, _like, _transposed
 from autodiff.compile.tape import Call, Draw, Method, Opaque, UfuncMethod, Value, decide, part, put
 
@@ -44,7 +43,7 @@ class Source:
         return ["with errstate(all='ignore'):", *(f"    {line}" for line in self.code or ["pass"])]
 
     def _steps(self) -> None:
-        for item in blocks(self.plan):
+        for item in self.plan.looped():
             if isinstance(item, Loop):
                 self._loop(item)
             else:
@@ -180,11 +179,12 @@ class Source:
         body: list[str] = []
 
         def cut(array: Any) -> str:
-            if not loop.cuts(array):
+            if not loop.chain.cuts(array) and not loop.chain.passes(array):
                 return self.bind(array, "m")
             if id(array) not in names:
                 names[id(array)] = f"b{len(names)}"
-                columns.append([array[rows] for rows in loop.rows])
+                rows = loop.chain.rows
+                columns.append([array[r] if loop.chain.cuts(array) else array[: r.stop - r.start] for r in rows])
             return names[id(array)]
 
         for step in loop.steps:
@@ -199,9 +199,9 @@ class Source:
             out = cut(step.out)
             last = f"out={out}" if line.function in (np.maximum, np.minimum) else out
             body.append(f"    {self.bind(line.function, 'f')}({', '.join([*args, last])})")
-        blocks_ = [tuple(block) for block in zip(*columns, strict=True)]
+        blocks = [tuple(block) for block in zip(*columns, strict=True)]
         target = f"{', '.join(names.values())}{',' if len(names) == 1 else ''}"
-        self.code.append(f"for {target} in {self.bind(blocks_, 'k')}:")
+        self.code.append(f"for {target} in {self.bind(blocks, 'k')}:")
         self.code += body
 
 
