@@ -224,10 +224,18 @@ def _as(value: str, wide: str, out: Access) -> str:
 
 
 def _axes(shape: tuple[int, ...], accesses: list[Access]) -> list[tuple[int, list[int]]]:
-    """Join axes that all accesses go through as one; give the length of each loop and the axes in it."""
+    """Order the axes so that steps in memory are small on the inside, and join those that are gone through as one.
+
+    Returns
+    -------
+    list of tuple
+        The length of each loop, and the axes in it.
+    """
     axes: list[tuple[int, list[int]]] = []
-    for i, n in enumerate(shape):
-        if axes and all(x.strides[i - 1] == x.strides[i] * n for x in accesses):
+    order = sorted(range(len(shape)), key=lambda i: -sum(abs(x.strides[i]) for x in accesses))
+    for i in order:
+        n = shape[i]
+        if axes and all(x.strides[axes[-1][1][-1]] == x.strides[i] * n for x in accesses):
             axes[-1] = (axes[-1][0] * n, [*axes[-1][1], i])
         else:
             axes.append((n, [i]))

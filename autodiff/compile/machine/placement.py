@@ -15,7 +15,8 @@ import numpy as np
 from autodiff.compile.machine.arena import Arena
 from autodiff.compile.machine.expressions import KINDS
 from autodiff.compile.machine.loops import Group, Segment, joined, stores, write
-from autodiff.compile.machine.statements import Access, owner, statements
+from autodiff.compile.machine.statements import Access, is_large_product, is_turned, owner, statements
+from autodiff.compile.plan.forms import is_elementwise
 from autodiff.compile.plan.plan import Plan, Step, copied
 from autodiff.compile.record.places import Kept
 from autodiff.compile.tape import Call, Draw, Tape, Value, decide
@@ -53,6 +54,7 @@ class MachinePlan(Plan):
     # Planning: every value has a memory of its own until it is known who needs one
 
     def _place(self) -> None:
+        self._roots_of_tape = self.tape.roots()
         kept = {k.value for k in self.kept}
         for v in (*self._users, *self.tape.finals, *self.tape.outputs):
             if isinstance(v, Value) and v.kind in ("argument", "state", "fresh") and v not in kept:
@@ -89,7 +91,20 @@ class MachinePlan(Plan):
         """Leave chains to the loops of the machine code."""
 
     def _reuse(self, line: Call, i: int) -> Any:
-        return self._new(line.result.shape, line.result.dtype)
+        shape, dtype = line.result.shape, line.result.dtype
+        return self._new(shape[::-1], dtype).T if self._turned(line) else self._new(shape, dtype)
+
+    def _turned(self, line: Call) -> bool:
+        """Whether a result had better stand column by column.
+
+        BLAS makes x·Wᵀ quicker as (W·xᵀ)ᵀ, by up to a fifth. What is computed from it element by element stands alike.
+        """
+        if len(line.result.shape) != 2 or line.result in self._roots_of_tape:
+            return False
+        if is_elementwise(line):
+            alike = [v for v in line.operands() if v.shape == line.result.shape]
+            return any(is_turned(self._array(v)) for v in alike)
+        return is_large_product(line, self._array) and any(is_turned(self._array(v)) for v in line.args)
 
     def _seen(self, line: Call) -> bool:
         if super()._seen(line):

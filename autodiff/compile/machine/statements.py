@@ -134,6 +134,22 @@ def statements(step: Step, array: Callable[[Value], Any], costly: int) -> list[S
     return [_map(found, step.out, array)]
 
 
+def is_turned(matrix: Any) -> bool:
+    """Whether a matrix stands column by column."""
+    return bool(matrix.ndim == 2 and matrix.flags.f_contiguous and not matrix.flags.c_contiguous)
+
+
+def is_large_product(line: Call, array: Callable[[Value], Any]) -> bool:
+    """Whether a call is a product of two matrices that is left to BLAS, in whatever order its result stands."""
+    if line.function is not np.dot or line.kwargs or len(line.args) != 2 or not products():
+        return False
+    if not all(isinstance(v, Value) and len(v.shape) == 2 and v.dtype == line.result.dtype for v in line.args):
+        return False
+    a, b = map(array, line.args)
+    large = line.result.size * a.shape[1] >= LARGE_PRODUCT
+    return large and line.result.dtype.kind == "f" and None not in (_standing(a), _standing(b))
+
+
 def _starts(values: Sequence[Value]) -> list[tuple[Value, int]]:
     start, found = 0, []
     for v in values:
@@ -311,6 +327,8 @@ def _whole(array: Any, shape: tuple[int, ...], strides: tuple[int, ...], inner: 
 
 def _gemm(a: Any, b: Any, out: Any) -> list[Statement] | None:
     """A product that BLAS can do: each matrix stands row by row or column by column."""
+    if is_turned(out):
+        a, b, out = b.T, a.T, out.T
     if a.ndim != 2 or b.ndim != 2 or not out.flags.c_contiguous:
         return None
     told = [_standing(a), _standing(b)]

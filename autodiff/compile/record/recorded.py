@@ -99,6 +99,8 @@ class Recorded(NDArrayOperatorsMixin):
         if function is np.copyto:
             return _copyto(*args, **kwargs)
         out = kwargs.pop("out", None)
+        if function in (np.array, np.asarray) and args and isinstance(args[0], Recorded):  # with like=self
+            return self.recorder.call(np.asarray, args, kwargs)
         if function in _CREATING:  # it was called with like=, and depends on nothing in the program
             return self.recorder.constant(function(*args, **kwargs, like=self.array))
         result = self.recorder.call(function, args, kwargs)
