@@ -185,7 +185,7 @@ def _is_idle(key: str, value: Any) -> bool:
 def _has_dtype(operands: tuple[Any, ...], dtype: Any) -> bool:
     """Whether an operation computes in that type unasked."""
     own: np.dtype[Any] = np.result_type(*[strip(as_operand(x)) for x in operands])
-    return own.kind == "f" and own == np.dtype(dtype)
+    return own.kind == "f" and (type(own) is dtype or own == np.dtype(dtype))  # numpy passes classes of dtypes, too
 
 
 def refuse(name: str, /, **arguments: Any) -> None:

@@ -206,7 +206,7 @@ class Dropout(Module):
         if not self.training or self.p == 0:
             return x
         x = _as_array(x)
-        kept = self.rng.random(x.shape) >= self.p
+        kept = np.asarray(self.rng.random(x.shape) >= self.p, like=strip(x))
         return x * (kept * (1 / (1 - self.p) if self.p < 1 else 0.0)).astype(x.dtype)
 
     def extra_repr(self) -> str:

@@ -27,6 +27,8 @@ class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
         if any(isinstance(x, Tensor) for x in inputs):
             return NotImplemented
+        if method == "at" and isinstance(inputs[1], (list, tuple)):  # as CuPy
+            return NotImplemented
         options = inside(options) if out is None else {**inside(options), "out": inside(out)}
         result = getattr(ufunc, method)(*inside(inputs), **options)
         return outside(result) if out is None else out[0]

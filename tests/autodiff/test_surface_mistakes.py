@@ -154,7 +154,8 @@ def test_arguments_that_are_refused_are_shown_as_they_are() -> None:
     for attempt in (lambda: np.add(t, 1, casting="unsafe"), lambda: np.concatenate([t, t], casting="unsafe")):
         with pytest.raises(NotImplementedError, match=r"casting='unsafe'; leave it out, and write `\.astype\(dtype\)`"):
             attempt()
-    np.testing.assert_array_equal(np.add(t, [1, 2], dtype=np.float64).data, [2.0, 4.0])  # that asks for nothing
+    for idle in (np.float64, np.dtype(float), "f8", np.dtypes.Float64DType):  # these ask for nothing
+        np.testing.assert_array_equal(np.add(t, [1, 2], dtype=idle).data, [2.0, 4.0])
 
 
 def test_the_range_of_a_histogram_of_an_array() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import weakref
 from itertools import pairwise
 from typing import Any
@@ -264,8 +265,15 @@ def test_weights_of_a_covariance_have_gradients() -> None:
 @pytest.mark.filterwarnings("ignore:Arrays of 2-dimensional vectors:DeprecationWarning")
 @pytest.mark.parametrize(("m", "n"), [(2, 2), (2, 3), (3, 2)])
 def test_cross_of_two_components(m: int, n: int) -> None:
-    """Numpy warns, and will stop."""
-    agrees_with_numpy(np.cross, numbers(4, m), numbers(4, n))
+    """Numpy warns, and has stopped with 2.5."""
+    a, b = numbers(4, m), numbers(4, n)
+    try:
+        np.cross(a, b)
+    except ValueError as error:
+        with pytest.raises(ValueError, match=re.escape(str(error))):
+            np.cross(leaf(a), b)
+    else:
+        agrees_with_numpy(np.cross, a, b)
 
 
 def test_covariance_without_freedom_warns_as_numpy_does() -> None:
@@ -309,7 +317,7 @@ def test_empty_operands(call: Any, shapes: list[tuple[int, ...]]) -> None:
         (lambda x: np.tensordot(x, x, 1), ValueError, r"\(2, 3\)"),
         (lambda x: np.tensordot(x, x, ([0, 0], [0, 0])), ValueError, "duplicate"),
         (lambda x: np.cross(x[0, 0], x), ValueError, "vectors"),
-        (lambda x: np.cross(x.T[:1], np.ones(4)), ValueError, "components"),
+        (lambda x: np.cross(x.T[:1], np.ones(4)), ValueError, "dimension"),
         (lambda x: np.linalg.cross(x[:, :2], x[:, :2]), ValueError, "3 components"),
         (lambda x: np.matmul(x, x.T, axis=0), TypeError, "axes="),
         (lambda x: np.matmul(x, x.T, keepdims=True), TypeError, "axes="),

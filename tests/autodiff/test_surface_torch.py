@@ -38,7 +38,7 @@ PAIRS: dict[str, tuple[Any, Any, tuple[np.ndarray, ...]]] = {
     "multiply.accumulate": (np.multiply.accumulate, lambda x, t: x.cumprod(0), (X,)),
     "amax": (lambda x: np.amax(x, 1), lambda x, t: t.amax(x, 1), (X,)),
     "amin": (lambda x: np.amin(x, axis=-1), lambda x, t: t.amin(x, -1), (X,)),
-    "ptp": (lambda x: np.ptp(x, axis=1), lambda x, t: x.aminmax(dim=1).max - x.aminmax(dim=1).min, (X,)),
+    "ptp": (lambda x: np.ptp(x, axis=1), lambda x, t: x.amax(dim=1) - x.amin(dim=1), (X,)),
     "average": (
         lambda x, w: np.average(x, axis=2, weights=w * w),
         lambda x, w, t: x @ (w * w) / (w * w).sum(),

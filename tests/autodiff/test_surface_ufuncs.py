@@ -88,7 +88,7 @@ CALLS: dict[str, Any] = {
     "real and imag": lambda x, y: np.real(x) * 2 + x.real + np.imag(x) + x.imag,
     "angle": lambda x, y: x + np.angle(x) + np.angle(x, deg=True),
     "nan_to_num": lambda x, y: np.nan_to_num(np.where(x > 1, np.inf, x), nan=3.0, posinf=2.0, neginf=1.0),
-    "rounding": lambda x, y: x * np.rint(5 * x) + np.round(3 * x) + x.round(-1) + np.around(x) + np.fix(x),
+    "rounding": lambda x, y: x * np.rint(5 * x) + np.round(3 * x) + x.round(-1) + np.around(x),
     "whole numbers": lambda x, y: x * (np.floor(3 * x) + np.ceil(2 * x) + np.trunc(x) + np.sign(x) + np.spacing(x)),
     "tests": lambda x, y: x * np.isfinite(x) * np.signbit(y) + x * np.isreal(x) + x * np.isneginf(x),
     "clip": lambda x, y: np.clip(x, -0.4, y),

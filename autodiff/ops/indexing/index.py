@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,11 +29,22 @@ def _dtype(part: Any) -> Any:
 
 def _scatter(g: Any, index: Any, shape: tuple[int, ...]) -> Any:
     """Zeros of `shape` with `g` added at `index`."""
-    out = np.zeros_like(g, shape=shape)
     if _repeats(index):
-        np.add.at(out, index, g)
-    else:
-        out[index] = g
+        return _combined(np.add, g, index, shape)
+    out = np.zeros_like(g, shape=shape)
+    out[index] = g
+    return out
+
+
+def _combined(ufunc: np.ufunc, values: Any, index: Any, shape: tuple[int, ...]) -> Any:
+    """Zeros of `shape`, with which a ufunc has combined `values` at `index`: all that are for one element."""
+    out = np.zeros_like(values, shape=shape)
+    try:
+        ufunc.at(out, index, values)
+    except TypeError:  # CuPy's takes an array as the index, but no tuple
+        out = np.zeros_like(values, shape=math.prod(shape))
+        ufunc.at(out, np.arange(out.size, like=values).reshape(shape)[index].reshape(-1), values.reshape(-1))
+        out = out.reshape(shape)
     return out
 
 
@@ -106,16 +118,30 @@ def _kept(g: Any, y: Any, x: Any, value: Any, index: Any, views: Views = ()) -> 
 
 def _written(g: Any, y: Any, x: Any, value: Any, index: Any, views: Views = ()) -> Any:
     """The gradient of what was written; where an index names an element twice only the last write counts."""
-    target = _seen(g, views)[-1]
-    g = target[index]
+    g = _seen(g, views)[-1][index]
     if _repeats(index):
-        order = np.arange(1, g.size + 1, like=strip(x)).reshape(g.shape)
-        last = np.zeros_like(strip(target), dtype=int)
-        last[index] = order
-        g = np.where(last[index] == order, g, 0)
+        g = np.where(_stands(_seen(strip(y), views)[-1], strip(value), index), g, 0)
     # Assignment lets a value have more axes than the place, if their length is 1.
     extra = np.ndim(value) - g.ndim
     return np.reshape(g, (1,) * extra + g.shape) if extra > 0 else g
+
+
+def _stands(target: Any, value: Any, index: Any) -> Any:
+    """Say of each element of `value` whether it is what now stands in `target`, in which it was written at `index`.
+
+    That is found by looking: numpy keeps the last of several writes to an element, CuPy any of them.
+    """
+    now = target[index]
+    written = np.empty_like(now)
+    written[...] = value
+    order = np.arange(1, now.size + 1, like=target).reshape(now.shape)
+    here = (now == written) | ((now != now) & (written != written))
+    try:
+        last = _combined(np.maximum, np.where(here, order, 0), index, target.shape)
+    except TypeError:  # Dask has no such method; it keeps the last, too
+        last = np.zeros_like(target, dtype=int)
+        last[index] = order
+    return last[index] == order
 
 
 setitem = op(

@@ -14,7 +14,7 @@ from autodiff.ops.operands import as_array
 def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period: Any = None) -> Any:
     """Interpolate linearly, as ``np.interp``, in float64. On a sample's place the slope is that of the right side."""
     x, xp, fp = (_as_float64(operand) for operand in (x, xp, fp))
-    np.interp([], strip(xp), strip(fp), period=strip(period))  # raises where numpy does
+    np.interp(np.zeros(1, like=strip(xp)), strip(xp), strip(fp), period=strip(period))  # raises where numpy does
     if period is not None:
         x, xp, fp = _periodic(x, xp, fp, abs(period))
         left = right = None

@@ -103,7 +103,7 @@ def kron(a: Any, b: Any) -> Any:
 
 @implements(np.cross)
 def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axis: int | None = None) -> Any:
-    """Cross product of vectors with three components, as ``np.cross``; of two, with a third that is 0."""
+    """Cross product of vectors with three components, as ``np.cross``; before numpy 2.5 of two, too, the third 0."""
     if axis is not None:
         axisa = axisb = axisc = axis
     a, b = as_arrays(a, b)
@@ -111,8 +111,8 @@ def cross(a: Any, b: Any, axisa: int = -1, axisb: int = -1, axisc: int = -1, axi
         raise ValueError(f"cross takes vectors, got shapes {a.shape} and {b.shape}")
     a, b = np.moveaxis(a, axisa, -1), np.moveaxis(b, axisb, -1)
     lengths = a.shape[-1], b.shape[-1]
-    if not set(lengths) <= {2, 3}:
-        raise ValueError(f"cross takes vectors with 2 or 3 components, got {lengths[0]} and {lengths[1]}")
+    if lengths != (3, 3):
+        np.cross(np.zeros(lengths[0]), np.zeros(lengths[1]))  # warns or raises where numpy does
     if lengths == (2, 2):
         return a[..., 0] * b[..., 1] - a[..., 1] * b[..., 0]
     a, b = (x if x.shape[-1] == 3 else np.concatenate([x, np.zeros_like(x[..., :1])], axis=-1) for x in (a, b))
