@@ -25,7 +25,7 @@ def factor_faults(case: Case, known: Known, found: dict[str, Scale], values: dic
         # A sign and a size are two faults, of which other parameters may have one.
         for part in [part for part in (abs(off), -1.0 if off < 0 else 1.0) if abs(part - 1) > NOISE]:
             others = [p for p in found if p not in right and p in wrong and not _shares(wrong[p], part)]
-            kind, node = _place(case, known, path, part, [*right, *others], values, found)
+            kind, node = _place(case, known, path, part, [*right, *others], values, found, off)
             joined.setdefault((kind, node, float(f"{part:.6g}")), []).append(path)
     return [
         (kind, node, part, paths, all(p in wrong and _shares(wrong[p], part) for p in found))
@@ -43,7 +43,14 @@ def _is(ratio: float, part: float) -> bool:
 
 
 def _place(
-    case: Case, known: Known, path: str, off: float, right: list[str], values: dict[int, Any], found: dict[str, Scale]
+    case: Case,
+    known: Known,
+    path: str,
+    off: float,
+    right: list[str],
+    values: dict[int, Any],
+    found: dict[str, Scale],
+    whole: float,
 ) -> tuple[str, int]:
     tape = case.tape
     claim = case.claims[path]
@@ -76,7 +83,8 @@ def _place(
         return "factor", id
     # The factor may come in with the update: other parameters have other constants there.
     usual = [case.claims[p] for p in right]
-    if usual and _is(claim.factor / usual[0].factor, off):
+    ratio = claim.factor / usual[0].factor if usual and usual[0].factor else 0.0
+    if usual and (_is(ratio, off) or abs(ratio - whole) <= NOISE * abs(whole)):
         theirs = [round(value, 9) for c in usual for _, value in c.scalars]
         extra = [id for id, value in claim.scalars if round(value, 9) not in theirs]
         if extra:

@@ -8,6 +8,7 @@ from autodiff.doctor.case import Case
 from autodiff.doctor.report import Finding
 from autodiff.doctor.spell import name_for
 from autodiff.doctor.tape import Ref
+from autodiff.doctor.trail import unmoved
 from autodiff.doctor.updates import name_of
 
 _PRODUCTS = ("dot", "matmul")
@@ -19,29 +20,42 @@ def never_updated(case: Case) -> list[Finding]:
     tape, truth = case.tape, case.truth
     if truth is None:
         return []
-    versions = set(case.versions.values())
     everything = {v for p in case.parameters for v in p.versions}
     forward = tape.ancestors([truth.loss], stop=everything)
     first = _weights_first(case, forward)
+    data = tape.descendants(case.trial.given, stop=everything)
     found = []
     for leaf, path in case.trial.leaves.items():
         value = tape[leaf].value
         if leaf in everything or leaf not in forward or value.dtype.kind != "f" or not value.size or not value.ndim:
             continue
+        final = case.trial.finals.get(path, leaf)
+        replaced = final != leaf and leaf not in case.trial.given and bool(tape[final].lines)
         for id in tape.consumers().get(leaf, []):
             node = tape[id]
-            if id not in forward or not (_is_bias(case, node, leaf) or _is_weight(case, node, leaf, first, path)):
+            role = id in forward and (
+                _is_bias(case, node, leaf)
+                or _is_weight(case, node, leaf, first, path)
+                or _meets_data(case, node, leaf, data)
+            )
+            if not role and not (replaced and case.depends[final]):
                 continue
             text = f"uses {_short(path)}, of shape {value.shape}, which the training step never updates"
-            lines = node.lines[:1]
-            final = case.trial.finals.get(path, leaf)
-            if final != leaf and tape[final].lines:
+            lines = unmoved(case, path) or node.lines[:1]
+            if replaced:
                 text = f"puts into {_short(path)} what is not itself plus or minus a step"
                 lines = tape[final].lines[:1]
             found.append(Finding("never_updated", text, None, lines, (_short(path),)))
             break
-    del versions
     return found
+
+
+def _meets_data(case: Case, node: Any, leaf: int, data: set[int]) -> bool:
+    """Whether an array of their object's own is multiplied with the samples, or with what is computed of them."""
+    if name_of(node) not in (*_PRODUCTS, "einsum") or leaf in case.trial.given:
+        return False
+    others = [i for i in node.inputs if i != leaf]
+    return len(others) == 1 and (others[0] in data or bool(case.depends[others[0]]))
 
 
 def _weights_first(case: Case, forward: set[int]) -> bool | None:
@@ -70,8 +84,10 @@ def _is_bias(case: Case, node: Any, leaf: int) -> bool:
         return False
     other = next(i for i in node.inputs if i != leaf)
     source = case.tape[other]
+    while name_of(source) == "add" and len(source.inputs) == 2:  # of several products
+        source = case.tape[source.inputs[-1]]
     held = [i for i in source.inputs if case.depends[i]]
-    spread = case.tape[leaf].value.size < source.value.size or source.value.shape[:1] == (1,)
+    spread = case.tape[leaf].value.size < source.value.size or 1 in source.value.shape
     return name_of(source) in (*_PRODUCTS, "einsum") and bool(held) and (spread or source.value.size == 1)
 
 

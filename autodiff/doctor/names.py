@@ -37,10 +37,11 @@ class Binding(NamedTuple):
 
 
 class Names:
-    """Every binding, in order."""
+    """Every binding, in order, and every line that was run, with the number of nodes on the tape before it."""
 
     def __init__(self) -> None:
         self.bindings: list[Binding] = []
+        self.visited: list[tuple[Line, int]] = []
         self.budget = 50_000
         self.lost: list[str] = []
 
@@ -103,6 +104,7 @@ def naming(names: Names, tape: Any, running: FrameType | None = None) -> Iterato
             last.pop(key, None)
             return None
         last[key] = frame.f_lineno
+        names.visited.append((Line(frame.f_code.co_filename, frame.f_lineno, frame.f_code.co_name), len(tape)))
         return local
 
     def begin(frame: FrameType, event: str, arg: Any) -> Any:

@@ -15,6 +15,7 @@ from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.search import faults
 from autodiff.doctor.spell import name_for
+from autodiff.doctor.trail import origin
 
 
 def report_on(case: Case, lr: float | None) -> Report:
@@ -30,6 +31,7 @@ def report_on(case: Case, lr: float | None) -> Report:
     elif any(_is_wrong(s) for s in found.values()):
         known = Known(case)
         case.memo["activations"] = known.activations
+        case.memo["judged"] = known.judged
         findings = _explained(case, known, lr)
     shapes = labels_shape(case)
     if shapes:
@@ -39,6 +41,7 @@ def report_on(case: Case, lr: float | None) -> Report:
     for path in idle:
         update = next(p for p in case.parameters if p.path == path).versions[case.step + 1]
         lines = case.tape[update].lines[:1]
+        lines += tuple(line for one in lines for line in origin(case, one, update))
         text = f"{_short(path)} is updated by something that does not depend on the loss"
         findings.append(Finding("never_updated", text, None, lines, (_short(path),)))
     still = never_updated(case)

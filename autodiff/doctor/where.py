@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ast
 
-from autodiff.doctor.case import Case
+from autodiff.doctor.case import NOISE, Case, aligned, proportion
 from autodiff.doctor.claims import Claim
 from autodiff.doctor.known import Known
+from autodiff.doctor.names import tree_of
 from autodiff.doctor.search import Fault
 from autodiff.doctor.spell import statement
 from autodiff.doctor.tape import Line
+from autodiff.doctor.trail import carried, counted
 
 
 def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line, ...]:
@@ -21,6 +23,8 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
             return (bound,)
         assert case.truth is not None
         claim = case.claims[fault.parameters[0]]
+        if _of_another(case, fault.node, claim) or _is_forward(case, fault.node):
+            return carried(case, fault.node, claim)
         shared = any(not _on_way(case, i, claim) for i in tape.consumers().get(fault.node, ()))
         if not shared and fault.node not in case.truth.forward and tape[fault.node].func is not None:
             return tape[fault.node].lines[:1]
@@ -42,40 +46,115 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
                 return made[1:2]
             if len(made) > 1 and isinstance(statement(made[0]), ast.Return) and _named_there(case, fault.node, made[1]):
                 return made[1:2]
+    claimed = [case.claims[p] for p in fault.parameters if p in case.claims and case.claims[p].node == fault.first]
+    if fault.kind in ("value", "unknown") and claimed and _is_forward(case, fault.first):
+        return carried(case, fault.first, claimed[0])
     stack = tape[fault.first].lines
     if not stack:
         return ()
     if fault.kind in ("factor", "update"):
-        return stack[:1]
+        return _of_factor(case, fault, known, stack)
     # A line that computes right values elsewhere is not to blame: who called it is.
     found = [line for line in stack if not _right_elsewhere(case, fault, line)]
     if not found:
         return stack[:1]
-    best = [found[0]]
-    if len(found) > 1 and fault.kind == "unknown" and found[0].function != found[1].function:
-        return tuple(found[:2])
-    if (
-        len(found) > 1
-        and fault.entry is not None
-        and fault.entry.kind == "slope"
-        and found[0].function != found[1].function
-    ):
-        best = [found[1]] if known is not None and _right_in_another_call(case, known, found[0]) else found[:2]
-    return tuple(best)
+    best = found[:1]
+    if len(found) > 1 and is_helper(found[0]):
+        others = _other_calls(case, known, fault.first, found[0]) if known is not None else []
+        best = found[:2] if not others else found[1:2] if any(others) else found[:1]
+    return with_doubtful(case, known, fault.first, best)
 
 
-def _right_in_another_call(case: Case, known: Known, line: Line) -> bool:
-    """Whether a line gives a right slope elsewhere in the backward pass: then it is the call that is wrong."""
-    for node in case.tape.nodes:
-        last = node.id + 1 >= len(case.tape) or case.tape[node.id + 1].lines[:1] != (line,)
-        if node.lines[:1] == (line,) and last and case.depends[node.id] and node.value.size > 1:
-            for match in known.find(node.value, "slope"):
-                if (
-                    abs(match.factor - 1) < 1e-6
-                    and known.activations.get(match.entry.node, (None,))[0] == match.entry.to
-                ):
-                    return True
-    return False
+def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line, ...]) -> tuple[Line, ...]:
+    """A constant factor stands on the line where it shows first, or on one beside that."""
+    lines = stack[:1]
+    tape = case.tape
+    assert case.truth is not None
+    if tape[fault.node].value.size == 1:  # of single numbers each is a multiple of the other
+        made = [tape[case.claims[p].node].lines[:1] for p in fault.parameters if p in case.claims]
+        return tuple(dict.fromkeys((*lines, *(line for one in made for line in one))))
+    if fault.factor < 0 and fault.kind == "factor":
+        users = [i for i in tape.consumers().get(fault.node, ()) if i not in case.truth.forward]
+        after = tape[min(users)].lines[:1] if users and fault.everywhere else ()
+        lines = tuple(dict.fromkeys((*with_doubtful(case, known, fault.node, lines), *after)))
+    return tuple(dict.fromkeys((*lines, *counted(case, lines[0]))))
+
+
+def with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Add the line of what a value was made from, where that may be wrong as well."""
+    if known is None or not lines:
+        return lines
+    operand = doubtful(case, known, node)
+    made = case.tape[operand].lines[:2] if operand is not None else ()
+    if len(made) > 1 and is_helper(made[0]) and any(_other_calls(case, known, operand or 0, made[0])):
+        made = made[1:]
+    return tuple(dict.fromkeys((*lines, *made[:1])))
+
+
+def doubtful(case: Case, known: Known, node: int) -> int | None:
+    """The operand of a value, made on another line of the backward pass, that is nothing right itself."""
+    tape = case.tape
+    assert case.truth is not None
+    here = tape[node].lines[:1]
+    stack, seen, found = [node], {node}, list[int]()
+    while stack:
+        for i in tape[stack.pop()].inputs:
+            if i in seen or i in case.truth.forward or tape[i].func is None:
+                continue
+            seen.add(i)
+            if tape[i].lines[:1] == here:
+                stack.append(i)
+            else:
+                found.append(i)
+    for i in sorted(found, reverse=True):
+        matches = known.find(tape[i].value)
+        sound = any(m.factor > 0 and (m.entry.kind != "value" or abs(m.factor - 1) < NOISE) for m in matches)
+        top = case.output is not None and tape[i].value.shape == tape[case.output].value.shape
+        if not sound or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches)):
+            return i
+    return None
+
+
+def is_helper(line: Line) -> bool:
+    """Whether a line stands in a short function, whose argument may be wrong as well as its formula."""
+    tree = tree_of(line.file)
+    for found in ast.walk(tree) if tree is not None else ():
+        if isinstance(found, ast.FunctionDef) and found.lineno <= line.number <= (found.end_lineno or 0):
+            body = [s for s in found.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
+            if found.name == line.function:
+                return len(body) <= 3
+    return isinstance(statement(line), ast.Return) and line.function == "<lambda>"
+
+
+def _other_calls(case: Case, known: Known, node: int, line: Line) -> list[bool]:
+    """For each other call of the function that a line is in: whether the line gives something right there."""
+    tape = case.tape
+    mine, found = tape[node].lines[1:2], dict[tuple[Line, ...], bool]()
+    for other in tape.nodes:
+        if other.lines[:1] == (line,) and other.lines[1:2] != mine and case.depends[other.id]:
+            found[other.lines[1:2]] = known.right(other.id, {})  # the last one on the line is what it gives
+    return [*found.values()]
+
+
+def _is_forward(case: Case, node: int) -> bool:
+    """Whether a value is one of the forward pass, a parameter or a sample."""
+    assert case.truth is not None
+    versions = {v for p in case.parameters for v in p.versions}
+    return node in case.truth.forward or node in versions or case.tape[node].func is None
+
+
+def _of_another(case: Case, node: int, claim: Claim) -> bool:
+    """Whether a value is taken for the gradient of several parameters, and is that of another one."""
+    return any(
+        other.node == node and path != claim.parameter.path and is_multiple(case, node, path)
+        for path, other in case.claims.items()
+    )
+
+
+def is_multiple(case: Case, node: int, path: str) -> bool:
+    """Whether a value is the true gradient of a parameter, but for a factor."""
+    g = aligned(case.tape[node].value, case.tape[case.versions[path]].value.shape)
+    return g is not None and proportion(g, case.true_gradient(path))[1] <= NOISE
 
 
 def _right_elsewhere(case: Case, fault: Fault, line: Line) -> bool:

@@ -1,0 +1,141 @@
+"""How a value came to where it is used: the lines that made it, named it and passed it on."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+from functools import lru_cache
+
+from autodiff.doctor.case import Case
+from autodiff.doctor.claims import Claim
+from autodiff.doctor.names import Binding, statement_at, tree_of
+from autodiff.doctor.tape import Line
+
+
+def carried(case: Case, node: int, claim: Claim) -> tuple[Line, ...]:
+    """Return the lines to blame where a right value is used as the gradient of a parameter that it is not of.
+
+    It is the update where that says the value's own name; else where it was given the name that the update says.
+    """
+    update = case.tape[claim.update].lines[:1]
+    if not update:
+        return ()
+    said = loads(update[0])
+    own = [b for b in case.trial.names.bound(node) if b.name != "return"]
+    if own and own[0].name in said and own[0].line.function == update[0].function:
+        return update
+    passing = [line for line in mentions(case, node, claim.update) if line not in (update[0], *case.tape[node].lines)]
+    chosen = any(b.name in said and not b.name.isidentifier() for b in own)  # an item or attribute, picked there
+    lines = [*update, *passing[-1:]] if chosen or not passing else [passing[-1], passing[0]]
+    return tuple(dict.fromkeys(lines))
+
+
+def mentions(case: Case, node: int, until: int) -> list[Line]:
+    """Return the lines that say a name of `node` after it was made and before `until` was, in the order of the run."""
+    names: dict[str, set[str]] = {}
+    for b in case.trial.names.bound(node):
+        names.setdefault(b.line.function, set()).add(b.name)
+    return [
+        line
+        for line, at in case.trial.names.visited
+        if node < at <= until and names.get(line.function, set()) & loads(line)
+    ]
+
+
+def origin(case: Case, line: Line, until: int) -> tuple[Line, ...]:
+    """Return the line that gave the youngest of the names on a line its meaning, beside the loops around it."""
+    bindings = [b for b in case.trial.names.bindings if b.at <= until + 1]
+    said = loads(line)
+    young: Binding | None = None
+    for name in said:
+        latest = next((b for b in reversed(bindings) if b.name == name and b.line.function == line.function), None)
+        if latest is None or isinstance(statement_at(latest.line), ast.For):
+            continue
+        first = _first(bindings, latest)
+        if isinstance(statement_at(first.line), ast.FunctionDef):
+            continue
+        if first.line != line and (young is None or bindings.index(young) < bindings.index(first)):
+            young = first
+    return (young.line,) if young is not None else ()
+
+
+def _first(bindings: list[Binding], latest: Binding) -> Binding:
+    """The first name of what a name means: the same node, or the very same number."""
+    for b in bindings:
+        same = b.node == latest.node if latest.node is not None else b.node is None and b.value is latest.value
+        if same and not isinstance(statement_at(b.line), ast.FunctionDef):
+            return b
+    return latest
+
+
+def unmoved(case: Case, path: str) -> tuple[Line, ...]:
+    """Return the lines to blame where a parameter stays as it is: its assignment, or where its likes are updated."""
+    tail = path.replace("'", '"').rsplit(".", 1)[-1].rsplit("::", 1)[-1]
+    after = case.truth.loss if case.truth is not None else 0
+    for line, at in reversed(case.trial.names.visited):
+        if at > after and any(_says(target, tail) for target in targets(line)):
+            return (line,)
+    like = max(case.claims, key=lambda other: SequenceMatcher(None, path, other).ratio(), default=None)
+    if like is None:
+        return ()
+    update = case.tape[case.claims[like].update].lines[:1]
+    return tuple(dict.fromkeys((*(loop for line in update for loop in loops(line)[-1:]), *update)))
+
+
+def _says(target: str, tail: str) -> bool:
+    target = target.replace("'", '"')
+    return target == tail or target.endswith(f".{tail}") or target.endswith(tail[tail.find("[") :] if "[" in tail else f".{tail}")
+
+
+def counted(case: Case, line: Line) -> tuple[Line, ...]:
+    """Return the line that made a number which a line counts with, as in ``m = X.shape[0]``."""
+    said = loads(line)
+    for b in reversed(case.trial.names.bindings):
+        mine = b.name in said and b.line.function == line.function and b.line != line
+        if mine and type(b.value) in (int, float) and isinstance(statement_at(b.line), ast.Assign):
+            return (b.line,)
+    return ()
+
+
+@lru_cache(maxsize=4096)
+def loads(line: Line) -> frozenset[str]:
+    """Return the names, attributes and items that a line reads; of a loop or branch, those of its head."""
+    return frozenset(
+        ast.unparse(node)
+        for part in _head(statement_at(line))
+        for node in ast.walk(part)
+        if isinstance(node, (ast.Name, ast.Attribute, ast.Subscript)) and isinstance(node.ctx, ast.Load)
+    )
+
+
+@lru_cache(maxsize=4096)
+def targets(line: Line) -> tuple[str, ...]:
+    """Return what a line assigns to."""
+    found = statement_at(line)
+    roots = found.targets if isinstance(found, ast.Assign) else [found.target] if isinstance(found, ast.AugAssign) else []
+    flat: list[ast.expr] = []
+    for root in roots:
+        flat += root.elts if isinstance(root, (ast.Tuple, ast.List)) else [root]
+    return tuple(ast.unparse(target) for target in flat)
+
+
+def loops(line: Line) -> list[Line]:
+    """Return the heads of the loops around a line in its function, outermost first."""
+    tree = tree_of(line.file)
+    found = [
+        node.lineno
+        for node in (ast.walk(tree) if tree is not None else ())
+        if isinstance(node, (ast.For, ast.While)) and node.lineno < line.number <= (node.end_lineno or node.lineno)
+    ]
+    return [Line(line.file, number, line.function) for number in sorted(found)]
+
+
+def _head(found: ast.stmt | None) -> Iterable[ast.AST]:
+    if isinstance(found, ast.For):
+        return [found.iter]
+    if isinstance(found, (ast.If, ast.While)):
+        return [found.test]
+    if isinstance(found, (ast.FunctionDef, ast.ClassDef, ast.With)) or found is None:
+        return []
+    return [found]
