@@ -55,7 +55,9 @@ def _meets_data(case: Case, node: Any, leaf: int, data: set[int]) -> bool:
     if name_of(node) not in (*_PRODUCTS, "einsum") or leaf in case.trial.given:
         return False
     others = [i for i in node.inputs if i != leaf]
-    return len(others) == 1 and (others[0] in data or bool(case.depends[others[0]]))
+    if len(others) != 1 or _weight_side(case, Ref(others[0]), {v for p in case.parameters for v in p.versions}):
+        return False  # what is multiplied with a weight is no weight itself
+    return others[0] in data or bool(case.depends[others[0]])
 
 
 def _weights_first(case: Case, forward: set[int]) -> bool | None:

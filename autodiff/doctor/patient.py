@@ -7,7 +7,7 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FunctionType
 from typing import Any, NamedTuple
 
@@ -26,10 +26,10 @@ class Place(NamedTuple):
 
     def put(self, value: Any) -> None:
         """Let the place hold `value`."""
-        if hasattr(self.holder, "__setitem__"):
+        if isinstance(self.holder, (dict, list, deque, np.ndarray)):
             self.holder[self.key] = value
         else:
-            setattr(self.holder, self.key, value)
+            _set(self.holder, self.key, value)
 
 
 class Patient:
@@ -50,10 +50,13 @@ class Patient:
         self.kwargs = dict(kwargs)
         self.places: list[Place] = []
         self.numbers: dict[str, Place] = {}  # plain numbers, which may turn out to be trained
+        self.sources: list[Place] = []  # what random numbers are drawn from
+        self.spent: list[str] = []  # iterators among what was given, which a run would use up
         self._holders: list[tuple[Any, Any]] = []
         self._rngs: list[tuple[Any, Any]] = []
         self._arrays: dict[int, tuple[Any, Any]] = {}
         self._seen: set[int] = set()
+        self._paths: set[str] = set()
         self._keeps = True
         self._walk_roots()
 
@@ -63,7 +66,7 @@ class Patient:
         made = cls.__new__(cls)
         made.function, made.args, made.kwargs = None, [], {}
         made.places, made._holders, made._rngs, made._arrays, made._seen = [], [], [], {}, set()
-        made.numbers = {}
+        made.numbers, made.sources, made.spent, made._paths = {}, [], [], set()
         made._keeps = False
         for held in {id(space): space for space in names}.values():
             for name, value in list(held.items()):
@@ -92,36 +95,47 @@ class Patient:
         if isinstance(names_used, dict):
             self._walk_globals(names_used)
 
-    def _walk_closure(self, function: Any) -> None:
+    def _walk_closure(self, function: Any, path: str = "") -> None:
         code = getattr(function, "__code__", None)
         cells = getattr(function, "__closure__", None) or ()
         for name, cell in zip(getattr(code, "co_freevars", ()), cells, strict=False):
+            if id(cell) in self._seen:
+                continue
+            self._seen.add(id(cell))
             try:
                 value = cell.cell_contents
             except ValueError:  # an empty cell
                 continue
-            self._visit(value, name, cell, "cell_contents")
+            self._holders.append((cell, {"cell_contents": value}))
+            self._visit(value, f"{path}.{name}" if path else name, cell, "cell_contents")
 
-    def _walk_globals(self, names: dict[str, Any]) -> None:
-        if id(names) in self._seen or str(names.get("__name__", "")).split(".")[0] in _LIBRARIES:
+    def _walk_globals(self, names: dict[str, Any], prefix: str = "") -> None:
+        if id(names) in self._seen or _is_library(names):
             return
         self._remember(names)
         for name, value in list(names.items()):
-            if not name.startswith("__") and not isinstance(value, FunctionType):
-                self._visit(value, f"::{name}", names, name, wide=True)
+            if not name.startswith("__"):
+                self._visit(value, f"::{prefix}{name}", names, name, wide=True)
 
     def _visit(self, value: Any, path: str, holder: Any, key: Any, wide: bool = False) -> None:
         if isinstance(value, np.ndarray):
-            if value.dtype.kind in "biuf" and not (wide and value.size > 2_000_000):
-                self.places.append(Place(path, holder, key, value))
+            if value.dtype == object:
+                self._walk_cells(value, path)
+            elif value.dtype.kind in "biuf" and not (wide and value.size > 2_000_000):
+                self.places.append(Place(self._unique(path), holder, key, value))
                 if self._keeps:
                     self._arrays.setdefault(id(value), (value, value.copy()))
+        elif isinstance(value, (np.random.Generator, np.random.RandomState)):
+            self.sources.append(Place(path, holder, key, value))
+            self._walk(value, path)
+        elif isinstance(value, Iterator) and not path.startswith("::"):
+            self.spent.append(path)
         elif isinstance(value, tuple) and _holds_arrays(value):
             # A tuple cannot be changed: a list stands in for it while the call runs.
             stand_in = _ListTuple(value)
             self._walk_list(stand_in.items, lambda i: f"{path}[{i}]")
             self.places.append(Place(path, holder, key, stand_in))
-        elif type(value) is float or isinstance(value, np.floating):
+        elif type(value) in (int, float) or isinstance(value, np.floating):
             self.numbers[path] = Place(path, holder, key, value)
         else:
             self._walk(value, path)
@@ -136,28 +150,34 @@ class Patient:
             self._rngs.append((value, value.get_state()))
         elif isinstance(value, random.Random):
             self._rngs.append((value, value.getstate()))
-        elif isinstance(value, dict):
-            self._walk_dict(value, lambda key: f"{path}[{key!r}]")
-        elif isinstance(value, list):
-            self._walk_list(value, lambda i: f"{path}[{i}]")
-        elif isinstance(value, (set, deque)):
+        elif isinstance(value, (dict, list, deque)):
+            if isinstance(value, dict):
+                self._walk_dict(value, lambda key: f"{path}[{key!r}]")
+            else:
+                self._walk_list(value, lambda i: f"{path}[{i}]")
+            if type(value).__module__ != "builtins" and _is_theirs(type(value)):
+                self._walk_object(value, path)
+        elif isinstance(value, set):
             self._remember(value)
         elif isinstance(value, tuple):
             for i, item in enumerate(value):
                 self._walk(item, f"{path}[{i}]")
-        elif isinstance(value, FunctionType) and path.count(".") < 2:
-            self._walk_closure(value)
-            self._walk_globals(value.__globals__)
+        elif isinstance(value, FunctionType):
+            self._walk_closure(value, path)
+            self._walk_globals(value.__globals__, f"{value.__module__}.")
+        elif isinstance(value, type(sys)):
+            self._walk_globals(vars(value), f"{value.__name__}.")
         elif callable(getattr(value, "__func__", None)) and getattr(value, "__self__", None) is not None:
             self._walk(value.__self__, path)
         elif _is_theirs(type(value)):
             self._walk_object(value, path)
 
     def _walk_object(self, value: Any, path: str) -> None:
-        names = [name for kind in type(value).__mro__ for name in getattr(kind, "__slots__", ())]
-        held = {name: getattr(value, name) for name in names if isinstance(name, str) and hasattr(value, name)}
-        if held:
-            self._holders.append((value, dict(held)))
+        names = [name for kind in type(value).__mro__ for name in _slots(kind)]
+        names = [name for name in names if name not in ("__dict__", "__weakref__")]
+        held = {name: getattr(value, name) for name in names if hasattr(value, name)}
+        if names:
+            self._holders.append((value, {name: held.get(name, _EMPTY) for name in names}))
             for name, item in held.items():
                 self._visit(item, f"{path}.{name}", value, name)
         if isinstance(getattr(value, "__dict__", None), dict):
@@ -183,6 +203,21 @@ class Patient:
         self._remember(value)
         for i, item in enumerate(list(value)):
             self._visit(item, path(i), value, i)
+
+    def _walk_cells(self, value: Any, path: str) -> None:
+        """An array of objects, each of which may be an array."""
+        if id(value) in self._seen or value.size > 10_000:
+            return
+        self._seen.add(id(value))
+        self._holders.append((value, value.copy()))
+        for index in np.ndindex(value.shape):
+            self._visit(value[index], f"{path}[{', '.join(map(str, index))}]", value, index)
+
+    def _unique(self, path: str) -> str:
+        while path in self._paths:
+            path += "′"
+        self._paths.add(path)
+        return path
 
     def _remember(self, holder: Any) -> None:
         self._seen.add(id(holder))
@@ -223,7 +258,7 @@ class Patient:
         """Return what each path holds now, new paths too; for use while the call's changes are still in place."""
         twin = Patient.__new__(Patient)
         twin.function, twin.args, twin.kwargs = self.function, self.args, self.kwargs
-        twin.numbers = {}
+        twin.numbers, twin.sources, twin.spent, twin._paths = {}, [], [], set()
         twin.places, twin._holders, twin._rngs, twin._arrays, twin._seen = [], [], [], {}, set()
         twin._keeps = False
         twin._walk_roots()
@@ -274,6 +309,34 @@ def _holds_arrays(value: tuple[Any, ...]) -> bool:
     return any(isinstance(item, np.ndarray) or (isinstance(item, tuple) and _holds_arrays(item)) for item in value)
 
 
+_EMPTY = object()
+
+
+def _slots(kind: type) -> tuple[str, ...]:
+    names = vars(kind).get("__slots__", ())
+    names = (names,) if isinstance(names, str) else tuple(names)
+    hidden = f"_{kind.__name__.lstrip('_')}"  # a name that begins with two underscores is kept under another
+    return tuple(f"{hidden}{n}" if n.startswith("__") and not n.endswith("__") else n for n in names)
+
+
+def _set(holder: Any, name: str, value: Any) -> None:
+    """Set an attribute, of a frozen dataclass too; `_EMPTY` takes it away."""
+    if value is _EMPTY:
+        with suppress(AttributeError):
+            object.__delattr__(holder, name)
+    elif isinstance(holder, type):
+        setattr(holder, name, value)
+    else:
+        object.__setattr__(holder, name, value)
+
+
+def _is_library(names: dict[str, Any]) -> bool:
+    """Whether names are those of a module that is no person's own."""
+    file = str(names.get("__file__") or "")
+    mine = "site-packages" not in file and "dist-packages" not in file
+    return not mine or str(names.get("__name__", "")).split(".")[0] in _LIBRARIES
+
+
 def _is_theirs(kind: type) -> bool:
     module = (getattr(kind, "__module__", "") or "").split(".")[0]
     return module not in _LIBRARIES and kind is not type and not issubclass(kind, (type, type(sys)))
@@ -304,9 +367,12 @@ def _put_back(holder: Any, before: Any) -> None:
         for name, value in before.items():
             if vars(holder).get(name) is not value:
                 setattr(holder, name, value)
+    elif isinstance(holder, np.ndarray):
+        holder[...] = before
     else:
         for name, value in before.items():
-            setattr(holder, name, value)
+            if getattr(holder, name, _EMPTY) is not value:
+                _set(holder, name, value)
 
 
 def _set_state(rng: Any, state: Any) -> None:
