@@ -11,6 +11,7 @@ from typing import Any, Generic, ParamSpec, TypeVar, cast
 
 import numpy as np
 
+from autodiff.compile.kinds import LAZY, described, lasts
 from autodiff.compile.program import MISS, DepartedError, Program, same
 from autodiff.compile.record.recording import Recording
 from autodiff.compile.tape import CompileError
@@ -119,7 +120,7 @@ class Compiled(Generic[P, R]):
     def _record(self, key: Hashable, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         trial = self._trials.setdefault(key, _Trial())
         trial.refuse(self._function)
-        recording = Recording(self._function, args, kwargs)
+        recording = Recording(self._function, args, kwargs, self._backend)
         result = recording.result
         if trial.passed(recording):
             del self._trials[key]
@@ -201,18 +202,14 @@ def _equal(a: Any, b: Any) -> bool:
 def _key(tree: Any, arrays: list[Any]) -> Hashable:
     """Return what a program depends on in the arguments, and put the arrays among them into `arrays`."""
     if isinstance(tree, Tensor):
-        arrays.append(tree._data)
-        return Tensor, tree._data.shape, tree._data.dtype, tree.requires_grad
+        return Tensor, _key(tree._data, arrays), tree.requires_grad
     if isinstance(tree, (tuple, list)):
         return type(tree), tuple([_key(item, arrays) for item in tree])
     if isinstance(tree, dict):
         return dict, tuple([(key, _key(item, arrays)) for key, item in tree.items()])
     if hasattr(tree, "__array_function__") and not isinstance(tree, np.generic):
-        if not isinstance(tree, np.ndarray):
-            raise CompileError(
-                f"an argument is a {type(tree).__module__}.{type(tree).__name__}; programs compute with "
-                "numpy's arrays, and Dask's and CuPy's stay eager: call the function itself"
-            )
+        if not isinstance(tree, np.ndarray) and not lasts(tree):
+            raise CompileError(f"an argument is a {described(tree)}, {LAZY}; call the function itself")
         arrays.append(tree)
         return type(tree), tree.shape, tree.dtype
     if isinstance(tree, (bool, int, float, complex, str, bytes, type(None))):

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.changes import tick
+from autodiff.compile.kinds import copied, overlap
 from autodiff.compile.listing.listing import Listing
 from autodiff.compile.listing.stats import Stats
 from autodiff.compile.plan.flatten import flatten, slot
@@ -103,7 +104,7 @@ class Program:
 
     def snapshot(self) -> list[Any]:
         """Return all that a run changes outside."""
-        arrays = [(array, np.array(array)) for _, array in self.held()]
+        arrays = [(array, copied(array)) for _, array in self.held()]
         grads = [(place, place.box.read()[place.key]) for place, _ in self.held()]
         return [arrays, grads, self._drawn()]
 
@@ -122,7 +123,7 @@ class Program:
             start = 0
             for member in one.members:
                 view = member.array
-                if not np.may_share_memory(view, one.array):
+                if not overlap(view, one.array):
                     view = slot(one.array, start, member.array.shape)
                 start += member.array.size
                 self._held += [(place, view, one) for place in member.places]
@@ -191,6 +192,7 @@ class Program:
             if isinstance(x, Tensor):
                 lines.append(f"if {name}.requires_grad is not {x.requires_grad}: return MISS")
                 lines.append(f"{name} = {name}._data")
+                lines.append(f"if type({name}) is not {source.bind(type(x._data), 'k')}: return MISS")
             array = strip(x)
             lines.append(
                 f"if {name}.shape != {array.shape} or {name}.dtype is not {source.bind(array.dtype, 'k')}: return MISS"
@@ -242,10 +244,10 @@ class Program:
     def _load(self, value: Value, place: Place) -> list[str]:
         name = self._source.variable(value)
         dtype = self._source.bind(value.dtype, "k")
-        return [
-            f"{name} = {self._read(place)}",
-            f"if {name}.shape != {value.shape} or {name}.dtype != {dtype}: return MISS",
-        ]
+        checks = [f"{name}.shape != {value.shape}", f"{name}.dtype != {dtype}"]
+        if value.home is not None:
+            checks.insert(0, f"type({name}) is not {self._source.bind(type(value.home), 'k')}")
+        return [f"{name} = {self._read(place)}", f"if {' or '.join(checks)}: return MISS"]
 
     def _guard(self) -> list[str]:
         """Write what the program takes for granted."""
@@ -271,7 +273,9 @@ class Program:
         if isinstance(tree, Output):
             if tree.value is None:
                 return source.bind(tree.plain, "k")
-            array = f"{source.bind(np.array, 'f')}({source.argument(next(self._returned))})"
+            value = next(self._returned)
+            array = source.argument(value)
+            array = f"{source.bind(np.array, 'f')}({array})" if value.home is None else f"{array}.copy()"
             if tree.kind == "array":
                 return array
             return f"{source.bind(result_of, 'f')}({array}, {tree.kind == 'learns'})"

@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from autodiff.compile.kinds import home
+
 Kind = Literal["argument", "state", "fresh", "constant", "result"]
 
 
@@ -54,17 +56,20 @@ class Value:
         What it was when it was recorded: needed for constants and states, else let go of.
     base : Value or None
         The value whose memory this one looks at.
+    home : array or None
+        An empty array of its kind, to make memory like; `None` for numpy's.
     about : str or Value or None
         The operation that it is the result of, or the value that it is the gradient of.
     """
 
-    __slots__ = ("about", "array", "base", "call", "dtype", "kind", "name", "shape")
+    __slots__ = ("about", "array", "base", "call", "dtype", "home", "kind", "name", "shape")
 
     def __init__(self, kind: Kind, array: Any, name: str = "", base: Value | None = None) -> None:
         self.kind = kind
         self.array = array
         self.shape: tuple[int, ...] = array.shape
         self.dtype: np.dtype[Any] = array.dtype
+        self.home = home(array)
         self.name = name
         self.base = base
         self.about: Any = None

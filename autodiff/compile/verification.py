@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from autodiff.compile.kinds import copied
 from autodiff.compile.record.recording import Recording
 from autodiff.compile.tape import CompileError
 from autodiff.op import strip
@@ -30,7 +31,7 @@ def verified(
     """
     before = program.snapshot()
     theirs = program.run(*arrays)
-    left = [(str(place), np.array(array)) for place, array in program.held()]
+    left = [(str(place), copied(array)) for place, array in program.held()]
     program.restore(before)
     recording = Recording(function, args, kwargs)
     result = recording.result
@@ -58,10 +59,11 @@ def _compare(name: str, got: Any, wanted: Any) -> None:
     if not hasattr(wanted, "dtype") or wanted.dtype.kind not in "fc":
         same = np.array_equal(got, wanted)
     else:
-        limit = TOLERANCE.get(wanted.dtype, 1e-10) * max(float(np.max(np.abs(wanted), initial=0)), 1e-30)
+        largest = float(np.max(np.abs(wanted))) if wanted.size else 0.0
+        limit = TOLERANCE.get(wanted.dtype, 1e-10) * max(largest, 1e-30)
         same = got.shape == wanted.shape and np.allclose(got, wanted, rtol=0, atol=limit, equal_nan=True)
     if not same:
         raise CompileError(
-            f"the program and the function differ in {name}: {np.asarray(got).ravel()[:3]} instead of "
-            f"{np.asarray(wanted).ravel()[:3]}; please report this, and leave out compile() meanwhile"
+            f"the program and the function differ in {name}: {np.ravel(got)[:3]} instead of "
+            f"{np.ravel(wanted)[:3]}; please report this, and leave out compile() meanwhile"
         )

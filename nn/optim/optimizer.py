@@ -52,9 +52,10 @@ class Slot:
 
 
 class Factors:
-    """Numbers as arrays of a parameter's dtype and kind, kept as long as they stay the same.
+    """Numbers in a parameter's dtype, kept as long as they stay the same.
 
-    Converting a Python float costs as much as multiplying a small array by it.
+    Converting a Python float costs as much as multiplying a small array by it. Other kinds of arrays than numpy's mix
+    with scalars of numpy's; a 0-d array of their own would have to be brought to a GPU.
     """
 
     #: A compiled step asks for them anew, and need not look in here.
@@ -64,9 +65,9 @@ class Factors:
         self._held: dict[Any, tuple[tuple[float, ...], tuple[Any, ...]]] = {}
 
     def arrays(self, numbers: tuple[float, ...], data: Any) -> tuple[Any, ...]:
-        """Return each number as a 0-d array of the dtype and kind of `data`."""
+        """Return each number in the dtype of `data`: as a 0-d array, or as a scalar where `data` is not numpy's."""
         if type(data) is not np.ndarray:
-            return tuple([np.asarray(number, dtype=data.dtype, like=data) for number in numbers])
+            return tuple([data.dtype.type(number) for number in numbers])
         held = self._held.get(data.dtype.num)
         if held is None or held[0] != numbers:
             arrays = tuple([np.asarray(number, dtype=data.dtype) for number in numbers])
@@ -217,7 +218,7 @@ class Optimizer:
         return f"{type(self).__name__}({groups})"
 
     def _count(self, group: Group, slots: list[Slot]) -> list[Any]:
-        """Count one step more for each slot, and return its factors as arrays of its parameter's dtype and kind."""
+        """Count one step more for each slot, and return its factors in the dtype of its parameter."""
         found = []
         steps, dtype = 0, None
         for slot in slots:

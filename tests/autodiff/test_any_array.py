@@ -1,8 +1,4 @@
-"""Operations on an array that is no numpy array and mixes with none, as on a GPU, but here on any machine.
-
-`Foreign` speaks numpy's protocols and nothing else: no conversion to a numpy array unasked, no numpy array as an
-operand or as an index. CuPy is less strict: it takes numpy arrays as indices.
-"""
+"""Operations on an array that is no numpy array and mixes with none, as on a GPU, but here on any machine."""
 
 from __future__ import annotations
 
@@ -15,83 +11,8 @@ import pytest
 import nn
 from autodiff import Op, Tensor, as_tensor
 from autodiff.sample import Sample
+from tests.autodiff.foreign import Foreign, abroad
 from tests.autodiff.test_ops import OPS, call, differentiable, draw, pull
-
-
-class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
-    """A numpy array behind a wall."""
-
-    def __init__(self, data: Any) -> None:
-        self.hidden = np.array(data)
-
-    def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, out: Any = None, **options: Any) -> Any:
-        if any(isinstance(x, Tensor) for x in inputs):
-            return NotImplemented
-        if method == "at" and isinstance(inputs[1], (list, tuple)):  # as CuPy
-            return NotImplemented
-        options = inside(options) if out is None else {**inside(options), "out": inside(out)}
-        result = getattr(ufunc, method)(*inside(inputs), **options)
-        return outside(result) if out is None else out[0]
-
-    def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
-        if Tensor in types:
-            return NotImplemented
-        unasked = function not in (np.array, np.asarray)  # `like=` asks for a conversion
-        return outside(function(*inside(args, unasked), **inside(options)))
-
-    def __array__(self, *args: Any, **options: Any) -> Any:
-        raise TypeError("a foreign array is not turned into a numpy array unasked")
-
-    def __getitem__(self, index: Any) -> Any:
-        return outside(self.hidden[inside(index)])
-
-    def __setitem__(self, index: Any, value: Any) -> None:
-        self.hidden[inside(index)] = inside(value)
-
-    def __len__(self) -> int:
-        return len(self.hidden)
-
-    def __bool__(self) -> bool:
-        return bool(self.hidden)
-
-    def __int__(self) -> int:
-        return int(self.hidden)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("__") or name in ("hidden", "base"):
-            raise AttributeError(name)
-        found = getattr(self.hidden, name)
-        if name == "item" or not callable(found):
-            return outside(found) if isinstance(found, np.ndarray) else found
-        return lambda *args, **options: outside(found(*inside(args), **inside(options)))
-
-
-def inside(x: Any, strict: bool = True) -> Any:
-    if isinstance(x, Foreign):
-        return x.hidden
-    if type(x) in (list, tuple):
-        return type(x)(inside(item, strict) for item in x)
-    if isinstance(x, dict):
-        return {key: inside(item, strict) for key, item in x.items()}
-    if strict and isinstance(x, np.ndarray):
-        raise TypeError("a numpy array among foreign ones")
-    return x
-
-
-def outside(x: Any) -> Any:
-    if isinstance(x, (np.ndarray, np.generic)):
-        return Foreign(x)
-    if isinstance(x, tuple) and type(x) is not tuple:
-        return type(x)(*map(outside, x))
-    return type(x)(map(outside, x)) if isinstance(x, (list, tuple)) else x
-
-
-def abroad(x: Any) -> Any:
-    """`x` with every numpy array in it made foreign."""
-    if isinstance(x, np.ndarray):
-        return Foreign(x)
-    return tuple(map(abroad, x)) if type(x) is tuple else x
-
 
 CASES = [(op, sample, i) for op in OPS for i, sample in enumerate(op.samples)]
 

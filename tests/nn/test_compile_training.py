@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 from collections.abc import Callable
 from typing import Any
@@ -39,6 +40,29 @@ def test_large_parameters_are_updated_in_parts() -> None:
     """Above the optimizers' block size."""
     model = lambda: MLP([3, 70000, 2], seed=0, dtype=np.float32)
     beside(lambda: Training(model(), None, lambda p: Adam(p, lr=1e-4)), regression(np.float32, steps=5))
+
+
+@pytest.mark.parametrize("optimizer", [lambda p: SGD(p, lr=0.1, momentum=0.9), lambda p: Adam(p, lr=0.01)])
+def test_parameters_are_updated_together_however_many_recordings_came_first(optimizer: Any) -> None:
+    """The first one, which makes the buffers, holds no array any more, without the garbage collector's help."""
+    model = MLP([3, 5, 1], seed=0)
+    training = optimizer(model.parameters())
+
+    @compile
+    def step(x: Any, y: Any) -> Any:
+        training.zero_grad()
+        loss = BCEWithLogitsLoss()(model(x), y)
+        loss.backward()
+        training.step()
+        return loss
+
+    gc.disable()
+    try:
+        for _ in range(4):
+            step(np.ones((4, 3)), np.ones((4, 1)))
+    finally:
+        gc.enable()
+    assert len({id(p.data.base) for p in model.parameters()}) == 1
 
 
 SCHEDULES: dict[str, Callable[[Any], Any]] = {

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compile.kinds import address
 from autodiff.compile.listing.names import Titles
 from autodiff.compile.listing.wording import OPPOSITE, is_transposition, is_whole
 from autodiff.compile.plan.flatten import pack
@@ -170,10 +171,13 @@ def values_of(call: Call) -> list[Value]:
 
 def key_of(array: Any) -> tuple[Any, ...]:
     """Return what two arrays have in common that are the same piece of memory."""
-    return array.__array_interface__["data"][0], array.shape, array.strides, array.dtype.str
+    where = address(array)
+    return id(array) if where is None else where, array.shape, array.strides, array.dtype.str
 
 
 def within(array: Any, flat: Any) -> bool:
     """Whether an array's memory is part of that of another."""
-    start, whole = key_of(array)[0], key_of(flat)[0]
+    start, whole = address(array), address(flat)
+    if start is None or whole is None:
+        return array is flat
     return bool(whole <= start and start + array.nbytes <= whole + flat.nbytes)

@@ -56,6 +56,8 @@ def chain_at(lines: Sequence[Any], i: int, stands: Callable[[Value], bool]) -> C
         shape = line.result.shape
         if line.result.size < LARGE or shape[0] < 2 or (calls and shape != calls[0].result.shape):
             return False
+        if line.result.home is not None:  # which know best themselves
+            return False
         return all(v.shape == () or v in made or stands(v) for v in line.operands())
 
     while i < len(lines) and fits(lines[i]):

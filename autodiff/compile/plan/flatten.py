@@ -13,11 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.compile.kinds import address, home
 from autodiff.compile.record.places import Kept
 from autodiff.compile.tape import Call, Tape, Value, mapped
 
-#: Bytes up to which an array is worth joining with others: larger ones gain nothing, and the memory moves.
-SMALL = 1 << 16
+#: Bytes up to which an array is worth joining with others: larger ones gain nothing, and the memory moves. On a GPU a
+#: call costs what numpy needs for many more numbers.
+SMALL, SMALL_ABROAD = 1 << 16, 1 << 24
 
 
 def pack(*arrays: Any) -> Any:
@@ -36,6 +38,7 @@ class _Shape:
     def __init__(self, members: tuple[Value, ...]) -> None:
         self.shape = (sum(v.size for v in members),)
         self.dtype = members[0].dtype
+        self.home = members[0].home
 
 
 def flatten(tape: Tape, kept: list[Kept]) -> list[Kept]:
@@ -58,11 +61,7 @@ class _Flattening:
         self.kept = kept
         used = {v for line in tape.calls for v in line.operands()}
         pairs = [*zip(kept, tape.finals, strict=True)]
-        self.states = {
-            k.value: (k, final)
-            for k, final in pairs
-            if k.value in used and k.array.flags.c_contiguous and k.array.dtype.kind == "f" and k.array.nbytes <= SMALL
-        }
+        self.states = {k.value: (k, final) for k, final in pairs if k.value in used and _is_worth_joining(k.array)}
         #: What others look at, as a `.grad` is, stays an operand: its own history is no part of the update.
         self.cut = {final for k, final in pairs if k.value not in self.states}
         self.flats: dict[tuple[int, ...], Value] = {}
@@ -74,9 +73,9 @@ class _Flattening:
             if final not in self.cut and final.size and final.shape == kept.array.shape and final.shape:
                 key = self._signature(final, final.shape)
                 if key[0] == "call":
-                    groups[(final.dtype, key)].append(final)
+                    groups[(final.dtype, type(kept.array), key)].append(final)
         # The longest chains first: they contain the shorter ones.
-        for _, members in sorted(groups.items(), key=lambda item: -len(repr(item[0][1]))):  # type: ignore[index]
+        for _, members in sorted(groups.items(), key=lambda item: -len(repr(item[0][2]))):  # type: ignore[index]
             if len(members) > 1 and not any(v in self.gone for v in members):
                 self._join(tuple(members))
 
@@ -210,13 +209,14 @@ class _Flattening:
         """Return one array for several states: the one that they are parts of, or a new one if they may move."""
         members = [self.states[v][0] for v in states]
         arrays = [k.array for k in members]
-        base = arrays[0].base
+        base: Any = getattr(arrays[0], "base", None)
         if _is_row(base, arrays[0].dtype) and all(a.base is base for a in arrays):
-            first = arrays[0].__array_interface__["data"][0]
-            start = (first - base.__array_interface__["data"][0]) // base.itemsize
-            ends = np.cumsum([0, *(a.nbytes for a in arrays)]) + first
-            if all(a.__array_interface__["data"][0] == end for a, end in zip(arrays, ends, strict=False)):
-                return base[start : start + sum(a.size for a in arrays)]
+            places = [address(a) for a in (base, *arrays)]
+            if None not in places:
+                start = (places[1] - places[0]) // base.itemsize  # type: ignore[operator]
+                ends = np.cumsum([0, *(a.nbytes for a in arrays)]) + places[1]
+                if all(place == end for place, end in zip(places[1:], ends, strict=False)):
+                    return base[start : start + sum(a.size for a in arrays)]
         if not all(k.movable for k in members):
             return None
         return np.concatenate([array.reshape(-1) for array in arrays])
@@ -229,6 +229,11 @@ class _Flattening:
         view.call = call
         call.result = view
         return view
+
+
+def _is_worth_joining(array: Any) -> bool:
+    small = SMALL if home(array) is None else SMALL_ABROAD
+    return bool(array.flags.c_contiguous) and array.dtype.kind == "f" and array.nbytes <= small
 
 
 def _is_row(array: Any, dtype: Any) -> bool:

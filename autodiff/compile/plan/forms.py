@@ -32,6 +32,7 @@ _WITH_OUT: set[Any] = {
     np.compress,
 }
 _WITH_OUT |= {np.choose, np.mean, np.std, np.var, np.median, np.round, np.outer, np.trace, np.argmax, np.argmin}
+REDUCTIONS = {np.sum, np.prod, np.max, np.min, np.any, np.all}
 #: Calls that are written as an assignment to their memory.
 _ASSIGNED: set[Any] = {np.where, np.copy, Method("copy"), Method("astype"), _like, put, pack}
 
@@ -63,6 +64,8 @@ def takes_out(call: Any) -> bool:
         return all(isinstance(v, Value) and v.dtype == call.result.dtype for v in call.args) and len(call.args) == 2
     if function in (np.astype, Method("astype")):
         return len(call.args) == 2 and not call.kwargs.keys() - {"copy"}
+    if function in REDUCTIONS and call.result.home is not None:
+        return True  # of numpy's, they are written as methods of ufuncs
     if function in (np.mean, np.std, np.var) and call.result.dtype.itemsize < 4:
         return False  # numpy would sum in half precision too
     return function in _WITH_OUT or function in _ASSIGNED

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.compile.kinds import overlap, zeros
 from autodiff.compile.plan.blocks import Chain, chain_at
 from autodiff.compile.plan.flatten import pack, slot
 from autodiff.compile.plan.forms import ALIASING, is_elementwise, takes_out
@@ -48,12 +49,15 @@ class Plan:
         What stays outside; `array` is its memory.
     buffers : list of array
         The memory that the program allocated for itself.
+    abroad : bool
+        Whether there are arrays of another kind than numpy's.
     chains : dict of Call to Chain
         The calls that are made block by block.
     """
 
     def __init__(self, tape: Tape, kept: list[Kept]) -> None:
         self.tape = tape
+        self.abroad = any(isinstance(v, Value) and v.home is not None for call in tape.calls for v in call.operands())
         self.kept = [*kept]
         self.steps: list[Step] = []
         self.closing: list[Step] = []
@@ -64,7 +68,7 @@ class Plan:
         self._users: dict[Any, list[Call]] = defaultdict(list)
         self._roots: dict[Any, frozenset[Value]] = {}
         self._last: dict[Value, int] = defaultdict(int)
-        self._free: dict[np.dtype[Any], list[Any]] = defaultdict(list)
+        self._free: dict[tuple[np.dtype[Any], type], list[Any]] = defaultdict(list)
         self._goals: dict[Value, Any] = {}
         self._views: dict[tuple[int, tuple[int, ...]], Any] = {}
         self._live()
@@ -153,7 +157,7 @@ class Plan:
             for root in dying[i]:
                 buffer = self._owned.pop(root, None)
                 if buffer is not None:
-                    self._free[buffer.dtype].append(buffer)
+                    self._free[buffer.dtype, type(buffer)].append(buffer)
         self._finish(late)
 
     def _spent(self, value: Value, line: Call) -> bool:
@@ -174,7 +178,7 @@ class Plan:
             if line.function is not pack:
                 continue
             start = 0
-            flat = self._new(line.result.shape, line.result.dtype)
+            flat = self._new(line.result.shape, line.result.dtype, line.result.home)
             self._goals[line.result] = flat
             for v in line.args:
                 view = slot(flat, start, v.shape)
@@ -190,7 +194,7 @@ class Plan:
         if not all(v in self.memory or v.kind == "constant" for v in operands):
             return False
         view = self._run(line)
-        if not any(np.may_share_memory(view, self._array(v)) for v in operands):
+        if not any(overlap(view, self._array(v)) for v in operands):
             return False
         self.memory[line.result] = view
         return True
@@ -217,7 +221,7 @@ class Plan:
 
     def _store(self, line: Call, i: int) -> None:
         result = line.result
-        if isinstance(result, Opaque) or not takes_out(line):
+        if isinstance(result, Opaque) or not takes_out(line) or self._is_number(result):
             self.steps.append(Step(line, None))
             return
         memory = self._goals.get(result)
@@ -228,9 +232,13 @@ class Plan:
             return
         self.steps.append(Step(line, memory))
 
+    def _is_number(self, v: Value) -> bool:
+        """Whether a result stays numpy's scalar: other kinds of arrays mix with these, and with no 0-d array."""
+        return self.abroad and v.shape == () and v.home is None and v not in self._goals
+
     def _stands_in(self, v: Value, memory: Any) -> bool:
         """Whether a value is computed into its part of `memory`."""
-        return v in self._goals and np.may_share_memory(self._goals[v], memory)
+        return v in self._goals and overlap(self._goals[v], memory)
 
     def _reuse(self, line: Call, i: int) -> Any:
         """Return memory for a result: of an operand that dies here, of a value that died before, or new."""
@@ -244,21 +252,22 @@ class Plan:
                 return self.memory[v]
         shape = self.chains[line].block if passes else result.shape
         size = math.prod(shape)
-        fitting = [b for b in self._free[result.dtype] if b.size >= size]
+        free = self._free[result.dtype, np.ndarray if result.home is None else type(result.home)]
+        fitting = [b for b in free if b.size >= size]
         if fitting:
             buffer = min(fitting, key=lambda b: b.size)
             # Found by identity: arrays compare element by element.
-            self._free[result.dtype] = [b for b in self._free[result.dtype] if b is not buffer]
+            free[:] = [b for b in free if b is not buffer]
         else:
-            buffer = self._new((size,), result.dtype)
+            buffer = self._new((size,), result.dtype, result.home)
         self._owned[result] = buffer
         key = id(buffer), shape
         if key not in self._views:  # one view for each shape, so that equal memory is the same object
             self._views[key] = buffer[:size].reshape(shape)
         return self._views[key]
 
-    def _new(self, shape: tuple[int, ...], dtype: Any) -> Any:
-        buffer = np.zeros(shape, dtype)
+    def _new(self, shape: tuple[int, ...], dtype: Any, home: Any = None) -> Any:
+        buffer = zeros(shape, dtype, home)
         self.buffers.append(buffer)
         return buffer
 
@@ -276,7 +285,7 @@ class Plan:
                 middle = Call(copied, (final,), {})
                 middle.result = Value("result", kept.array)
                 middle.result.array = None
-                self.memory[middle.result] = self._new(kept.array.shape, kept.array.dtype)
+                self.memory[middle.result] = self._new(kept.array.shape, kept.array.dtype, middle.result.home)
                 self.closing.append(Step(middle, self.memory[middle.result]))
                 call.args = (middle.result,)
             self.memory[call.result] = kept.array

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.compile.kinds import copied
 from autodiff.compile.record.recorded import _transposed
 from autodiff.compile.tape import Call, Draw, Method, Opaque, Tape, UfuncMethod, Value, decide, mapped
 
@@ -79,6 +80,10 @@ def _spell_reduction(call: Call, lines: list[Any]) -> None:
     if mean and (x.dtype.kind != "f" or x.dtype.itemsize < 4 or not x.size):
         return
     axis, keepdims = given.get("axis"), bool(given.get("keepdims", False))
+    if x.home is not None:  # CuPy's ufuncs reduce by sums and products only, and products with ones gain nothing there
+        call.function = getattr(np, function.name) if isinstance(function, Method) else function
+        call.args, call.kwargs = (x,), {"axis": axis} | ({"keepdims": True} if keepdims else {})
+        return
     reduced = (x, axis, None, None, keepdims)
     if ufunc is np.add and x.dtype.kind == "f" and x.size and not keepdims and len(x.shape) == 2 and axis in (0, -2):
         # A product with ones is quicker than a sum, for few rows by far.
@@ -108,17 +113,18 @@ def _inserted(
     """Put a call of the same origin in front of `call`, and return its result."""
     before = Call(function, args, {})
     before.origin, before.line = call.origin, call.line
-    before.result = value = Value("result", _Like(shape, call.result.dtype), base=base)
+    before.result = value = Value("result", _Like(shape, call.result.dtype, call.result.home), base=base)
     value.array, value.call = None, before
     lines.append(before)
     return value
 
 
 class _Like(NamedTuple):
-    """Shape and dtype of a value, for one that is not computed yet."""
+    """Shape, dtype and kind of a value, for one that is not computed yet."""
 
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
+    home: Any
 
 
 _COMPARED = {np.not_equal: operator.ne, np.equal: operator.eq}
@@ -128,7 +134,8 @@ def _spell_count(call: Call) -> None:
     """``np.count_nonzero`` gives a Python number, which Python compares at a tenth of numpy's price."""
     if call.function in _COMPARED and len(call.args) == 2 and type(call.args[1]) is int and not call.kwargs:
         x = call.args[0]
-        if isinstance(x, Value) and x.call is not None and x.call.function is np.count_nonzero and x.shape == ():
+        counted = isinstance(x, Value) and x.call is not None and x.call.function is np.count_nonzero
+        if counted and x.shape == () and x.home is None:
             call.function = _COMPARED[call.function]
 
 
@@ -183,6 +190,8 @@ def _spell_numbers(call: Call) -> None:
         return
     for i, (number, other) in enumerate((call.args, call.args[::-1])):
         if type(number) in (int, float, bool) and isinstance(other, Value) and other.dtype.kind == "f":
+            if other.home is not None:  # which mix with Python's numbers
+                return
             with np.errstate(over="ignore"):
                 array = np.asarray(number, other.dtype)
             if math.isfinite(number) != bool(np.isfinite(array)):  # too large for the dtype: numpy may refuse
@@ -273,13 +282,17 @@ def _twice_or_neutral(call: Call) -> Value | None:
             isinstance(kept, Value)
             and kept.shape == result.shape
             and kept.dtype == result.dtype
-            and isinstance(other, Value)
-            and other.kind == "constant"
-            and 0 < other.size <= 1024
-            and (other.array == neutral).all()
+            and _is_all(other, neutral)
         ):
             return kept
     return None
+
+
+def _is_all(x: Any, number: float) -> bool:
+    """Whether an operand is that number, everywhere."""
+    if isinstance(x, Value):
+        return x.kind == "constant" and 0 < x.size <= 1024 and bool((x.array == number).all())
+    return type(x) in (int, float) and x == number
 
 
 # Constants
@@ -295,7 +308,7 @@ def fold(tape: Tape) -> None:
                 result = line.result
                 if isinstance(result, Value):
                     result.kind, result.base, result.call = "constant", None, None
-                    result.array = np.array(line.compute())  # a copy is contiguous, whatever it was a view of
+                    result.array = copied(line.compute())  # a copy is contiguous, whatever it was a view of
                     continue
         lines.append(line)
     tape.lines = lines
@@ -326,7 +339,7 @@ def share(tape: Tape) -> None:
 def _key(tree: Any) -> Hashable:
     if isinstance(tree, Value):
         if tree.kind == "constant" and tree.size <= 16:
-            return ("constant", tree.dtype.str, tree.shape, tree.array.tobytes())
+            return ("constant", type(tree.array), tree.dtype.str, tree.shape, tree.array.tobytes())
         return id(tree)
     if isinstance(tree, Opaque):
         return id(tree)

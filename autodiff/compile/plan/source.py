@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.compile.kinds import overlap
 from autodiff.compile.plan.flatten import pack, slot
 from autodiff.compile.plan.plan import Loop, Plan, Step, copied
 from autodiff.compile.record.recorded import _getitem, _like, _transposed
@@ -70,7 +71,9 @@ class Source:
         if isinstance(tree, Value):
             if tree in self.plan.memory:
                 return self.bind(self.plan.memory[tree], "m")
-            return self.bind(tree.array, "c") if tree.kind == "constant" else self.variable(tree)
+            if tree.kind != "constant":
+                return self.variable(tree)
+            return self.bind(tree.array[()] if self.plan.abroad and tree.home is None else tree.array, "c")
         if isinstance(tree, Opaque):
             return self.variable(tree)
         if type(tree) is tuple:
@@ -163,7 +166,7 @@ class Source:
                 view = slot(memory, start, v.shape)
                 start += v.size
                 mine = self.plan.memory.get(v)
-                if mine is None or not np.may_share_memory(mine, view):
+                if mine is None or not overlap(mine, view):
                     yield f"{copyto}({self.bind(view, 'm')}, {self.argument(v)})"
         elif function is _like:
             yield f"{copyto}({out}, {self.argument(args[1])}, 'unsafe')"

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, NoReturn
 
 import numpy as np
 
+from autodiff.compile.kinds import copied
 from autodiff.compile.record.places import is_plain
 from autodiff.compile.record.recorded import Recorded
 from autodiff.compile.tape import CompileError, Value
@@ -41,7 +42,7 @@ def leave(tree: Any, note: Callable[[Any], Value], known: set[int]) -> Any:
         return type(tree)([leave(item, note, known) for item in tree])
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*[leave(item, note, known) for item in tree])
-    if isinstance(tree, np.ndarray) and is_plain(tree):  # the same in every run: the recorder makes sure of that
+    if is_plain(tree):  # the same in every run: the recorder makes sure of that
         return Output(note(tree), "array", None)
     if not isinstance(tree, _SCALARS) and id(tree) not in known:
         raise CompileError(
@@ -54,9 +55,9 @@ def leave(tree: Any, note: Callable[[Any], Value], known: set[int]) -> Any:
 def plain(tree: Any) -> Any:
     """Return the outputs of a recording with real arrays, outside any graph."""
     if isinstance(tree, Tensor):
-        return result_of(np.array(tree._data.array), tree.requires_grad) if isinstance(tree._data, Recorded) else tree
+        return result_of(copied(tree._data.array), tree.requires_grad) if isinstance(tree._data, Recorded) else tree
     if isinstance(tree, Recorded):
-        return np.array(tree.array)
+        return copied(tree.array)
     if isinstance(tree, dict):
         return {key: plain(item) for key, item in tree.items()}
     if isinstance(tree, (tuple, list)):

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.compile.kinds import lasts
 from autodiff.compile.record.boxes import Box
 from autodiff.compile.record.recorded import Recorded
 from autodiff.compile.tape import Value
@@ -50,8 +51,10 @@ class Kept(NamedTuple):
 
 
 def is_plain(array: Any) -> bool:
-    """Whether an array is recorded: numbers, and no subclass of numpy's with a mind of its own."""
-    return type(array) is np.ndarray and array.dtype.kind in "biufc"
+    """Whether an array is recorded: numbers in memory, and no subclass of numpy's with a mind of its own."""
+    if type(array) is not np.ndarray and (isinstance(array, np.ndarray) or not is_array(array) or not lasts(array)):
+        return False
+    return array.dtype.kind in "biufc"
 
 
 def content(thing: Any) -> Any:
@@ -74,7 +77,7 @@ def alone(box: Box) -> set[int]:
     return {
         id(item)
         for item in box.items.values()
-        if is_array(item) and item.base is None and sys.getrefcount(item) <= _REFERENCES
+        if is_array(item) and getattr(item, "base", item) is None and sys.getrefcount(item) <= _REFERENCES
     }
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
+from autodiff.compile.kinds import bringing
 from autodiff.compile.tape import CompileError, Method, UfuncMethod, Value, put
 from autodiff.sources import caller
 from autodiff.tensor import Tensor
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
 #: What depends on shapes and dtypes alone, and is therefore a plain fact of the plan.
 _FACTS = {np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type, np.iscomplexobj, np.isrealobj}
 _FACTS |= {np.may_share_memory, np.shares_memory, np.common_type}
-_CREATING = {np.asarray, np.array, np.arange, np.ones, np.zeros, np.empty, np.full, np.eye, np.identity}
+_CREATING = {np.asarray, np.array, np.arange, np.ones, np.zeros, np.empty, np.full, np.eye, np.identity, np.tri}
 
 
 class Recorded(NDArrayOperatorsMixin):
@@ -37,6 +38,8 @@ class Recorded(NDArrayOperatorsMixin):
         self.recorder = recorder
         self.value = self.first = value
         self.array = array
+        if value.home is not None:
+            recorder.abroad = True
         #: Whether numpy would give a scalar, which nothing can change in place.
         self.scalar = False
         self._version = 0
@@ -100,7 +103,7 @@ class Recorded(NDArrayOperatorsMixin):
             return _copyto(*args, **kwargs)
         out = kwargs.pop("out", None)
         if function in (np.array, np.asarray) and args and isinstance(args[0], Recorded):  # with like=self
-            return self.recorder.call(np.asarray, args, kwargs)
+            return self.recorder.call(bringing(self.array), args, kwargs)
         if function in _CREATING:  # it was called with like=, and depends on nothing in the program
             return self.recorder.constant(function(*args, **kwargs, like=self.array))
         result = self.recorder.call(function, args, kwargs)
@@ -135,7 +138,7 @@ class Recorded(NDArrayOperatorsMixin):
     @property
     def base(self) -> Any:
         """Something, if this is a view."""
-        return self.array.base
+        return getattr(self.array, "base", None)
 
     def __format__(self, spec: str) -> str:
         return format(self.item(), spec) if spec else repr(self)
@@ -202,7 +205,7 @@ class Recorded(NDArrayOperatorsMixin):
         if not self.recorder.open:
             self.array[...] = concrete(new)
             return
-        new = new if isinstance(new, Recorded) else self.recorder.constant(np.asarray(new))
+        new = new if isinstance(new, Recorded) else self.recorder.constant(np.asarray(new, like=self.array))
         if new.shape != self.shape or new.dtype != self.dtype:
             new = self.recorder.call(_like, (self, new), {})
         if self._parent is not None:
@@ -321,4 +324,16 @@ def concrete(tree: Any) -> Any:
         return [concrete(item) for item in tree]
     if type(tree) is dict:
         return {key: concrete(item) for key, item in tree.items()}
+    return tree
+
+
+def mixing(tree: Any) -> Any:
+    """Return arguments as `concrete` does, but numbers as scalars: other kinds mix with no 0-d array of numpy's."""
+    if isinstance(tree, Recorded):
+        number = tree.scalar or tree.value.kind in ("fresh", "constant")
+        return tree.array[()] if number and type(tree.array) is np.ndarray else tree.array
+    if type(tree) in (tuple, list):
+        return type(tree)([mixing(item) for item in tree])
+    if type(tree) is dict:
+        return {key: mixing(item) for key, item in tree.items()}
     return tree

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.compile.record.recorded import Recorded, concrete, refuse
+from autodiff.compile.kinds import LAZY, copied, described, home, overlap
+from autodiff.compile.record.places import is_plain
+from autodiff.compile.record.recorded import Recorded, concrete, mixing, refuse
 from autodiff.compile.tape import Call, Draw, Kind, Opaque, Tape, Value, decide, part, values_in
 from autodiff.sources import _OURS
 
@@ -36,12 +38,15 @@ class Recorder:
         Arrays that came from nowhere known, in order: constants only if they are the same in every run.
     open : bool
         Whether it still records; afterwards arrays that got away are plain values.
+    abroad : bool
+        Whether there are arrays of another kind than numpy's.
     """
 
     def __init__(self) -> None:
         self.tape = Tape()
         self.frozen: list[Value] = []
         self.open = True
+        self.abroad = False
         self._known: dict[int, tuple[Any, Recorded]] = {}
 
     def hold(self, kind: Kind, array: Any, name: str = "") -> Recorded:
@@ -76,7 +81,8 @@ class Recorder:
             refuse(
                 f"asks for order={kwargs['order']!r}, which depends on how an array lies in memory", "write order='C'"
             )
-        result = function(*concrete(args), **concrete(kwargs))
+        arrays = (mixing if self.abroad else concrete)((args, kwargs))
+        result = function(*arrays[0], **arrays[1])
         if not self.open:
             return result
         call = Call(function, self._written(args), self._written(kwargs))
@@ -84,7 +90,7 @@ class Recorder:
             return result
         constant = all(isinstance(v, Value) and v.kind == "constant" for v in call.operands())
         if constant or (function in _OF_SHAPE and not any(_recorded_in((args[1:], kwargs)))):
-            return _tree(lambda array: self.constant(np.array(array)), result)
+            return _tree(lambda array: self.constant(copied(array)), result)
         call.line = _line()
         self.tape.lines.append(call)
         given = self._given(call, result)
@@ -96,7 +102,7 @@ class Recorder:
         """Return the recorded form of an array from nowhere known, which may be a constant."""
         if id(array) not in self._known:
             value = self.hold("constant", array).value
-            value.array = np.array(array)
+            value.array = copied(array)
             self.frozen.append(value)
         return self._known[id(array)][1]
 
@@ -112,7 +118,8 @@ class Recorder:
             if tree is None:
                 return None
             if id(tree) not in found:
-                array = concrete(tree) if isinstance(tree, Recorded) else np.asarray(tree)
+                array = concrete(tree)
+                array = np.asarray(array) if home(array) is None else array
                 found[id(tree)] = Recorded(self, Value("fresh", array, label), array)
                 leaves[path] = found[id(tree)].value
             return found[id(tree)]
@@ -146,7 +153,7 @@ class Recorder:
                 self.tape.lines.append(taken)
                 parts.append(self._given(taken, item))
             return type(result)(*parts) if hasattr(result, "_fields") else type(result)(parts)
-        array = np.asarray(result)
+        array = np.asarray(result) if home(result) is None else result
         base = _viewed(array, call)
         value = Value("result", array, base=base)
         value.call = call
@@ -159,10 +166,10 @@ class Recorder:
         """Return arguments as a call keeps them: Values for arrays."""
         if isinstance(tree, Recorded):
             return tree.current()
-        if isinstance(tree, np.ndarray):
+        if isinstance(tree, np.ndarray) or is_plain(tree):
             return self.take(tree).current()
         if hasattr(tree, "__array_function__") and not isinstance(tree, np.generic):
-            refuse(f"computes with a {type(tree).__name__}, and programs with numpy's arrays only", "leave it eager")
+            refuse(f"computes with a {described(tree)}, {LAZY}", "leave it eager")
         if type(tree) is tuple:
             return tuple([self._written(item) for item in tree])
         if type(tree) is list:
@@ -211,9 +218,10 @@ def _tree(function: Callable[[Any], Any], result: Any) -> Any:
 
 def _viewed(array: Any, call: Call) -> Value | None:
     """Return the operand whose memory `array` looks at, if there is one."""
-    if array.base is None and not any(isinstance(v, Value) and array is v.array for v in values_in(call.args)):
+    owns = getattr(array, "base", None) is None
+    if owns and not any(isinstance(v, Value) and array is v.array for v in values_in(call.args)):
         return None
     for value in call.operands():
-        if isinstance(value, Value) and value.array is not None and np.may_share_memory(array, value.array):
+        if isinstance(value, Value) and value.array is not None and overlap(array, value.array):
             return value
     return None

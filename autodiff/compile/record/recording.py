@@ -11,11 +11,12 @@ from typing import Any
 import numpy as np
 
 from autodiff.changes import LENT, tick
+from autodiff.compile.kinds import LAZY, copied, described, home, overlap
 from autodiff.compile.record.boxes import Box
 from autodiff.compile.record.outputs import leave, plain, plain_outputs
 from autodiff.compile.record.places import Kept, Place, alone, content, is_array, is_plain
 from autodiff.compile.record.randomness import RecordedGenerator
-from autodiff.compile.record.recorded import Recorded
+from autodiff.compile.record.recorded import Recorded, refuse
 from autodiff.compile.record.recorder import Recorder
 from autodiff.compile.record.settling import Settling
 from autodiff.compile.record.surroundings import surroundings
@@ -60,8 +61,11 @@ class Recording:
         The same, as values of the tape.
     """
 
-    def __init__(self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def __init__(
+        self, function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], backend: str = "numpy"
+    ) -> None:
         self.function = function
+        self._backend = backend
         self.recorder = Recorder()
         self.boxes: list[Box] = []
         self.swapped: list[dict[Any, Any]] = []
@@ -142,6 +146,10 @@ class Recording:
         objects: list[Any] = []
         mine = self._enter((args, kwargs), objects)
         self.boxes = surroundings(function, objects)
+        if self._backend != "numpy":
+            for box in self.boxes:
+                for item in box.items.values():
+                    self._refuse_abroad(item)
         self._swap()
         done = False
         try:
@@ -168,7 +176,7 @@ class Recording:
                 )
         for x, _, _ in self._undo:
             if isinstance(x.grad, Recorded):
-                x.grad = np.array(x.grad.array)
+                x.grad = copied(x.grad.array)
                 self.oddities.append(f"its argument of shape {x.shape} is given a gradient")
         try:
             known = {id(x) for box in self.boxes for x in box.items.values()}
@@ -207,6 +215,7 @@ class Recording:
                             f"an argument is a {type(array).__name__} of {array.dtype}: programs compute with arrays "
                             "of numbers; pass np.asarray(x)"
                         )
+                    self._refuse_abroad(array)
                     value = Value("argument", array, f"argument_{len(self.tape.arguments)}")
                     self.tape.arguments.append(value)
                     recorded = Recorded(self.recorder, value, array)
@@ -225,6 +234,14 @@ class Recording:
         entered = enter(tree)
         enter = None  # type: ignore[assignment]  # which refers to itself, and would keep all this alive
         return entered
+
+    def _refuse_abroad(self, array: Any) -> None:
+        """Raise where machine code would be made for another kind of arrays than numpy's."""
+        if self._backend != "numpy" and home(array) is not None and is_array(array):
+            raise CompileError(
+                f'backend="{self._backend}" makes machine code for the processor, and the function computes with a '
+                f'{described(array)}: leave out backend="{self._backend}"'
+            )
 
     def _take(self, x: Tensor, recorded: Recorded) -> None:
         self._undo.append((x, x._data, x._print))
@@ -254,10 +271,10 @@ class Recording:
                     scalars[id(item)][1].scalar = True
                 return scalars[id(item)][1]
             if is_array(item):
-                if not isinstance(item, np.ndarray):
-                    return item  # of another kind: refused where it is computed with
                 if is_plain(item):
                     return self.recorder.hold("state", item, name)
+                if not isinstance(item, np.ndarray):
+                    return item  # of a kind that keeps nothing: refused where it is computed with
                 self.contents.append((item, content(item), name))
             if isinstance(item, (set, bytearray)):
                 self.contents.append((item, content(item), name))
@@ -285,6 +302,8 @@ class Recording:
     def _adopt(self, x: Tensor) -> None:
         """Take in a tensor that was met on the way, and was not seen around the function."""
         array = x._data
+        if not is_plain(array) and not isinstance(array, np.ndarray):
+            refuse(f"computes with a {described(array)}, {LAZY}", "leave it eager")
         box = Box(x, x.name or "tensor", ("_data", "grad", "requires_grad"))
         known = x.number < self._born
         recorded = self.recorder.hold("state" if known else "constant", array, x.name or "tensor")
@@ -327,7 +346,7 @@ class Recording:
                 if recorded.value is recorded.first:
                     continue
                 for other, _ in several:
-                    if other is not array and np.may_share_memory(array, other):
+                    if other is not array and overlap(array, other):
                         raise CompileError(
                             f"the step changes {recorded.first.name}, of shape {array.shape}, in place, and "
                             f"{self.recorder.hold('state', other).first.name}, of {other.shape}, shares its memory: "

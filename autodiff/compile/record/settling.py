@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from autodiff.compile.kinds import copied, home
 from autodiff.compile.record.places import Kept, Place, content, is_array, is_owned
 from autodiff.compile.record.recorded import Recorded
 from autodiff.compile.tape import CompileError
@@ -78,6 +79,9 @@ class Settling:
                 )
         for array, final in self._commits:
             array[...] = final
+        # What is new in a place refers to this object: an array held in a circle would not count as held by one place.
+        self._groups.clear()
+        self._commits.clear()
 
     def _number(self, place: Place, item: Recorded, mine: Any, old: Any) -> None:
         """Leave a scalar in its place, as numpy does with the result of a sum."""
@@ -121,7 +125,7 @@ class Settling:
             self.recording.read.setdefault(recorded.first, places[0])
         else:
             if changed or not stayed:
-                self._commits.append((array, np.array(recorded.array)))
+                self._commits.append((array, copied(recorded.array)))
             movable = not (stayed or is_owned(array)) or id(array) in self.recording.alone
             self.recording.tape.finals.append(recorded.current())
             self.recording.kept.append(Kept(value, [p for p in places if not p.inside], array, movable))
@@ -134,7 +138,8 @@ class Settling:
         if isinstance(before, Recorded):
             old = before.first.array
             alone = id(old) in self.recording.alone or is_owned(old)
-            if alone and old.shape == recorded.shape and old.dtype == recorded.dtype and old.flags.c_contiguous:
+            alike = old.shape == recorded.shape and old.dtype == recorded.dtype and home(old) is home(recorded.array)
+            if alone and alike and old.flags.c_contiguous:
                 return old
         return np.empty_like(recorded.array)
 

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.compile.record.boxes import Box
+from autodiff.compile.record.places import is_array
 from autodiff.compile.tape import CompileError
 from autodiff.op import Op
 from autodiff.sources import _OURS
@@ -79,6 +80,8 @@ class _Walk:
             if getattr(type(thing), "not_recorded", False):
                 thing = getattr(thing, "__wrapped__", None)  # of a compiled function, the function
             if isinstance(thing, _LEAVES) or (isinstance(thing, types.ModuleType) and not _is_personal(thing)):
+                continue
+            if is_array(thing):  # of another kind than numpy's: what it is made of is its own affair
                 continue
             self._ways[id(thing)].append(way)
             if isinstance(thing, types.FunctionType) and not thing.__code__.co_filename.startswith(_OURS):
