@@ -1,4 +1,4 @@
-"""The generated tests of the operations on a GPU: every sample, forward and back, as CuPy arrays and numpy arrays."""
+"""The generated tests of the operations on a GPU: every sample, forward and back, eager and compiled, and training."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import nn
-from autodiff import Op, Tensor, as_tensor
+from autodiff import Op, Tensor, as_tensor, value_and_grad
+from autodiff.compile import CompileError, compile
 from autodiff.sample import Sample
+from tests.autodiff.test_compile_foreign import OPTIMIZERS, Training, X, Y, dropping, plain
 from tests.autodiff.test_ops import OPS, call, differentiable, draw, pull
 
 cupy = pytest.importorskip("cupy", reason="CuPy is not installed; see docs/numpy.md for how to")
@@ -173,3 +175,108 @@ def test_a_tensor_on_the_gpu_is_shown_copied_and_read_out() -> None:
     assert Tensor(t.data).data is not t.data
     with pytest.raises(TypeError):
         np.asarray(t)
+
+
+# Compiled
+
+
+@pytest.mark.parametrize(("op", "sample"), [case[:2] for case in CASES], ids=[f"{op.name}-{i}" for op, _, i in CASES])
+def test_a_compiled_operation_gives_on_the_gpu_what_it_gives_by_itself(op: Op, sample: Sample) -> None:
+    if lacking(op, sample):
+        pytest.skip(f"CuPy has {lacking(op, sample)}")
+    if op.name == "setitem" and repeated(sample.params["index"]):
+        pytest.skip("CuPy keeps any of several writes to an element")
+    params = {key: on_gpu(value) for key, value in sample.params.items()}
+
+    def total(*xs: Any) -> Any:
+        return np.sum(np.square(call(op, xs, params)))
+
+    function = value_and_grad(total, argnums=differentiable(op, draw(op, sample)))
+    compiled = compile(function)
+    for attempt in range(4):
+        xs = [on_gpu(x) for x in draw(op, sample, attempt)]
+        (value, slopes), (expected, wanted) = compiled(*xs), function(*xs)
+        for a, b in [(value, expected), *zip(slopes, wanted, strict=True)]:
+            a, b = (on_host(x.data if isinstance(x, Tensor) else x) for x in (a, b))
+            np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12 * max(1.0, np.max(np.abs(b), initial=0.0)))
+    assert len(compiled.programs) == 1
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("model", [plain, dropping])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_compiled_training_on_the_gpu(optimizer: Any, model: Any, dtype: Any) -> None:
+    eager, numpys, mine = (Training(put, model(), optimizer, dtype) for put in (cupy.asarray, np.asarray, cupy.asarray))
+    compiled = compile(mine.step, verify=2)
+    got, unchanged, host = mine.run(compiled, 100), eager.run(eager.step, 100), numpys.run(numpys.step, 100)
+    limit = 1e-9 if dtype == np.float64 else 1e-2
+    for a, b, c in zip(got, unchanged, host, strict=True):
+        np.testing.assert_allclose(cupy.asnumpy(a), cupy.asnumpy(b), rtol=limit, atol=limit)
+        np.testing.assert_allclose(cupy.asnumpy(a), c, rtol=limit, atol=limit)
+    assert all(isinstance(array, cupy.ndarray) for p in mine.model.parameters() for array in (p.data, p.grad))
+    assert len(compiled.programs) == 1
+    drawn = [buffer for buffer in compiled.program._plan.buffers if not isinstance(buffer, cupy.ndarray)]
+    assert len(drawn) == (1 if model is dropping else 0)  # what the host drew for dropout
+    assert ", out=parameters)" in str(compiled.program)  # all of them in one call
+
+
+def test_a_program_needs_no_more_memory_of_the_gpu_however_often_it_runs() -> None:
+    training = Training(cupy.asarray, plain(), OPTIMIZERS["Adam"])
+    compiled, pool = compile(training.step), cupy.get_default_memory_pool()
+    x, y = cupy.asarray(X), cupy.asarray(Y)
+    for _ in range(6):
+        loss = compiled(x, y)
+    used, total = pool.used_bytes(), pool.total_bytes()
+    for _ in range(50):
+        loss = compiled(x, y)
+    assert (pool.used_bytes(), pool.total_bytes()) == (used, total)
+    assert float(loss) < 1
+
+
+def test_batches_of_another_size_or_dtype_make_another_program_on_the_gpu() -> None:
+    training, twin = (Training(cupy.asarray, plain(), OPTIMIZERS["SGD"]) for _ in range(2))
+    compiled = compile(training.step)
+    for rows, dtype in [(16, float), (8, float), (16, np.float32)] * 4:
+        batch = [cupy.asarray(data[:rows].astype(dtype)) for data in (X, Y)]
+        assert float(compiled(*batch)) == pytest.approx(float(twin.step(*batch)), rel=1e-9)
+    assert len(compiled.programs) == 3
+
+
+def test_fit_compiles_on_the_gpu() -> None:
+    def fitted(put: Any, compiled: bool) -> Any:
+        model = plain()
+        for p in model.parameters():
+            p.data = put(p.data)
+        optimizer = nn.optim.Adam(model.parameters(), lr=0.05)
+        return nn.train.fit(
+            model,
+            nn.BCEWithLogitsLoss(),
+            optimizer,
+            put(X),
+            put(Y),
+            epochs=150,
+            batch_size=4,
+            progress=False,
+            compile=compiled,
+            seed=0,
+        )
+
+    history = fitted(cupy.asarray, True)
+    assert history.compiled is True
+    for wanted in (fitted(cupy.asarray, False), fitted(np.asarray, True)):
+        np.testing.assert_allclose(history["loss"], wanted["loss"], rtol=1e-6)
+
+
+def test_a_compiled_step_refuses_what_it_refuses_by_itself() -> None:
+    training = Training(cupy.asarray, plain(), OPTIMIZERS["SGD"])
+    compiled = compile(training.step)
+    training.run(compiled, 5)
+    before = [on_host(p.data) for p in training.model.parameters()]
+    for batch in ((X, cupy.asarray(Y)), (cupy.asarray(X), Y), (X, Y)):
+        for step in (training.step, compiled):
+            with pytest.raises(TypeError, match=r"(?i)numpy\.ndarray|numpy array"):
+                step(*batch)
+    for p, array in zip(training.model.parameters(), before, strict=True):
+        np.testing.assert_array_equal(on_host(p.data), array)
+    with pytest.raises(CompileError, match=r'cupy\.ndarray: leave out backend="numba"'):
+        compile(training.step, backend="numba")(cupy.asarray(X), cupy.asarray(Y))
