@@ -55,6 +55,9 @@ def _place(
     tape = case.tape
     claim = case.claims[path]
     assert case.truth is not None
+    turned = [id for id, value in claim.scalars if value < 0 and claim.normalised and tape[id].lines]
+    if off < 0 and turned:
+        return "update", turned[0]
     stop = {v for p in case.parameters for v in p.versions}
     shared = tape.ancestors([case.claims[p].moved for p in right], stop=stop) if right else set()
     own = tape.ancestors([claim.moved], stop=stop) - case.truth.forward
@@ -77,7 +80,7 @@ def _place(
             continue
         # A slope that is wrong by this factor is the first cause.
         for i in sorted(tape.ancestors([id], stop=set(up)) & own - shared):
-            slope = [m for m in known.find(value(i), "slope") if m.entry.kind == "slope"]
+            slope = [m for m in known.find(value(i), "slope") if known.is_slope(m)]
             if slope and all(_is(m.factor, off) for m in slope):
                 return "factor", i
         return "factor", id

@@ -135,6 +135,11 @@ class Known:
     def _usual(self, factor: float) -> bool:
         return any(abs(factor - f) <= NOISE * abs(f) for f in self.factors())
 
+    def is_slope(self, match: Match) -> bool:
+        """Whether a value is the derivative of a whole activation, and not of a step on the way to it."""
+        entry = match.entry
+        return entry.kind == "slope" and self.activations.get(entry.node, (None, None))[0] == entry.to
+
     def factors(self) -> list[float]:
         """Constant factors that people move about: the sign, the 2 of the square, the number of samples."""
         counts = {1.0, 2.0, 0.5}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,20 @@ from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.search import faults
 from autodiff.doctor.spell import name_for
 from autodiff.doctor.trail import origin
+from autodiff.doctor.where import widened
+
+
+#: Causes that say what a value is not, and not which of its operands made it so.
+UNSURE = {
+    "unexplained",
+    "upstream_raw_error",
+    "derivative_missing",
+    "derivative_wrong",
+    "labels_missing",
+    "output_missing",
+    "error_missing",
+    "upstream_dlda",
+}
 
 
 def report_on(case: Case, lr: float | None) -> Report:
@@ -63,6 +78,8 @@ def _explained(case: Case, known: Known, lr: float | None) -> list[Finding]:
     try:
         for fault in faults(case, known, lr):
             cause = cause_of(case, known, fault)
+            if cause.code in UNSURE:
+                cause = replace(cause, lines=widened(case, fault, cause.lines))
             paths = tuple(_short(p) for p in fault.parameters)
             findings.append(Finding(cause.code, cause.text, cause.fix, cause.lines, paths))
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:

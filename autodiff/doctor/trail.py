@@ -69,6 +69,44 @@ def _first(bindings: list[Binding], latest: Binding) -> Binding:
     return latest
 
 
+def renamed(case: Case, line: Line, node: int) -> tuple[Line, ...]:
+    """Return the line of the backward pass that gave a name on `line` to a number, or to a value made before it."""
+    assert case.truth is not None
+    said = loads(line)
+    for b in reversed([b for b in case.trial.names.bindings if case.truth.loss < b.at <= node]):
+        if b.name not in said or b.line == line or b.line.function != line.function:
+            continue
+        before = b.node is None or b.node in case.truth.forward or case.tape[b.node].func is None
+        if before and isinstance(statement_at(b.line), ast.Assign):
+            return (b.line,)
+    return ()
+
+
+def named(case: Case, line: Line, nodes: Iterable[int], until: int) -> tuple[Line, ...]:
+    """Return the line that last gave one of `nodes`, which the backward pass made, the name that `line` says."""
+    assert case.truth is not None
+    said, wanted = loads(line), {i for i in nodes if i not in case.truth.forward}
+    for b in reversed([b for b in case.trial.names.bindings if case.truth.loss < b.at <= until]):
+        if b.node in wanted and b.name in said and b.line.function == line.function and b.line != line:
+            return (b.line,)
+    return ()
+
+
+def silent(case: Case, line: Line, node: int) -> tuple[Line, ...]:
+    """Return a line of a function that `line` called on the way to `node`, and that computed nothing on the tape."""
+    visited = case.trial.names.visited
+    start = next((i for i in range(len(visited) - 1, -1, -1) if visited[i][0] == line and visited[i][1] <= node), None)
+    if start is None:
+        return ()
+    made = {one for n in case.tape.nodes for one in n.lines}
+    for other, at in visited[start + 1 :]:
+        if other.function == line.function or at > node:
+            break
+        if other not in made and isinstance(statement_at(other), ast.Return):
+            return (other,)
+    return ()
+
+
 def unmoved(case: Case, path: str) -> tuple[Line, ...]:
     """Return the lines to blame where a parameter stays as it is: its assignment, or where its likes are updated."""
     tail = path.replace("'", '"').rsplit(".", 1)[-1].rsplit("::", 1)[-1]

@@ -8,23 +8,23 @@ from autodiff.doctor.case import NOISE, Case, aligned, proportion
 from autodiff.doctor.claims import Claim
 from autodiff.doctor.known import Known
 from autodiff.doctor.names import tree_of
-from autodiff.doctor.search import Fault
+from autodiff.doctor.search import Fault, reduction
 from autodiff.doctor.spell import statement
 from autodiff.doctor.tape import Line
-from autodiff.doctor.trail import carried, counted
+from autodiff.doctor.trail import carried, counted, named, renamed, silent
 
 
 def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line, ...]:
     """Return the lines to blame for a fault, the likeliest first; two at most."""
     tape = case.tape
     if fault.kind == "use":
+        claim = case.claims[fault.parameters[0]]
+        if _of_another(case, fault.node, claim) or _is_forward(case, fault.node):
+            return carried(case, fault.node, claim)
         bound = _bound(case, fault)
         if bound is not None:
             return (bound,)
         assert case.truth is not None
-        claim = case.claims[fault.parameters[0]]
-        if _of_another(case, fault.node, claim) or _is_forward(case, fault.node):
-            return carried(case, fault.node, claim)
         shared = any(not _on_way(case, i, claim) for i in tape.consumers().get(fault.node, ()))
         if not shared and fault.node not in case.truth.forward and tape[fault.node].func is not None:
             return tape[fault.node].lines[:1]
@@ -40,7 +40,7 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
             last = max((case.claims[p].update for p in fault.parameters), default=user)
             second = alias(case, fault.node, last)
             if second is not None:
-                return (second,)
+                return tuple(dict.fromkeys((second, *tape[fault.node].lines[:1])))
             made = tape[fault.node].lines
             if len(made) > 1 and made[0].function != made[1].function and tape[user].lines[:1] == made[1:2]:
                 return made[1:2]
@@ -60,7 +60,7 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
         return stack[:1]
     best = found[:1]
     if len(found) > 1 and is_helper(found[0]):
-        others = _other_calls(case, known, fault.first, found[0]) if known is not None else []
+        others = _other_calls(case, known, stack, found[0]) if known is not None else []
         best = found[:2] if not others else found[1:2] if any(others) else found[:1]
     return with_doubtful(case, known, fault.first, best)
 
@@ -75,7 +75,7 @@ def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line,
         return tuple(dict.fromkeys((*lines, *(line for one in made for line in one))))
     if fault.factor < 0 and fault.kind == "factor":
         users = [i for i in tape.consumers().get(fault.node, ()) if i not in case.truth.forward]
-        after = tape[min(users)].lines[:1] if users and fault.everywhere else ()
+        after = tape[min(users)].lines[:1] if users else ()
         lines = tuple(dict.fromkeys((*with_doubtful(case, known, fault.node, lines), *after)))
     return tuple(dict.fromkeys((*lines, *counted(case, lines[0]))))
 
@@ -85,8 +85,10 @@ def with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line,
     if known is None or not lines:
         return lines
     operand = doubtful(case, known, node)
-    made = case.tape[operand].lines[:2] if operand is not None else ()
-    if len(made) > 1 and is_helper(made[0]) and any(_other_calls(case, known, operand or 0, made[0])):
+    if operand is None:
+        return tuple(dict.fromkeys((*lines, *silent(case, lines[0], node))))
+    made = case.tape[operand].lines[:2]
+    if len(made) > 1 and is_helper(made[0]) and any(_other_calls(case, known, case.tape[operand].lines, made[0])):
         made = made[1:]
     return tuple(dict.fromkeys((*lines, *made[:1])))
 
@@ -106,13 +108,23 @@ def doubtful(case: Case, known: Known, node: int) -> int | None:
                 stack.append(i)
             else:
                 found.append(i)
+    derived = [i for i in found if any(m.entry.kind in ("adjoint", "part") for m in known.find(tape[i].value))]
     for i in sorted(found, reverse=True):
         matches = known.find(tape[i].value)
         sound = any(m.factor > 0 and (m.entry.kind != "value" or abs(m.factor - 1) < NOISE) for m in matches)
         top = case.output is not None and tape[i].value.shape == tape[case.output].value.shape
-        if not sound or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches)):
+        if not sound or (not derived and case.depends[i]) or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches)):
             return i
     return None
+
+
+def widened(case: Case, fault: Fault, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Add where the operands of a value, right but out of place, were given the names under which they are used."""
+    if not lines or fault.kind not in ("value", "unknown"):
+        return lines
+    backward = [i for i in case.tape[fault.first].inputs if case.tape[i].func is not None]
+    more = (*named(case, lines[0], backward, fault.first), *renamed(case, lines[0], fault.first))
+    return tuple(dict.fromkeys((*lines, *more)))[:3]
 
 
 def is_helper(line: Line) -> bool:
@@ -126,13 +138,13 @@ def is_helper(line: Line) -> bool:
     return isinstance(statement(line), ast.Return) and line.function == "<lambda>"
 
 
-def _other_calls(case: Case, known: Known, node: int, line: Line) -> list[bool]:
+def _other_calls(case: Case, known: Known, stack: tuple[Line, ...], line: Line) -> list[bool]:
     """For each other call of the function that a line is in: whether the line gives something right there."""
-    tape = case.tape
-    mine, found = tape[node].lines[1:2], dict[tuple[Line, ...], bool]()
-    for other in tape.nodes:
-        if other.lines[:1] == (line,) and other.lines[1:2] != mine and case.depends[other.id]:
-            found[other.lines[1:2]] = known.right(other.id, {})  # the last one on the line is what it gives
+    mine = stack[stack.index(line) + 1 :][:1]
+    found: dict[tuple[Line, ...], bool] = {}
+    for node in case.tape.nodes:
+        if node.lines[:1] == (line,) and node.lines[1:2] != mine and case.depends[node.id]:
+            found[node.lines[1:2]] = known.right(node.id, {})  # the last one on the line is what it gives
     return [*found.values()]
 
 
@@ -145,8 +157,11 @@ def _is_forward(case: Case, node: int) -> bool:
 
 def _of_another(case: Case, node: int, claim: Claim) -> bool:
     """Whether a value is taken for the gradient of several parameters, and is that of another one."""
+    stop = set(case.versions.values())
     return any(
-        other.node == node and path != claim.parameter.path and is_multiple(case, node, path)
+        path != claim.parameter.path
+        and is_multiple(case, node, path)
+        and node in case.tape.ancestors([other.update], stop=stop)
         for path, other in case.claims.items()
     )
 
@@ -169,6 +184,11 @@ def _bound(case: Case, fault: Fault) -> Line | None:
     update = case.tape[claim.update].lines
     said = update[0].text if update else ""
     way = {fault.node, claim.moved, *(id for id, _ in claim.scalars)}
+    inner = [case.tape[id].lines[:1] for id, _ in claim.scalars]
+    if fault.right is not None and reduction(fault.value, fault.right) is not None:  # a sum is missing
+        for line in inner:
+            if line and line != update[:1]:
+                return line[0]
     bindings = [b for b in case.trial.names.bindings if b.node in way and b.at <= claim.update + 1]
     for binding in reversed(bindings):
         found = statement(binding.line)
