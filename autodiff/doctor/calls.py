@@ -77,6 +77,20 @@ def added_at(ufunc: np.ufunc, array: Any, index: Any, *value: Any) -> Any:
     return new
 
 
+def scattered(shape: tuple[int, ...], *parts: Any) -> Any:
+    """Return zeros to which `parts` are added at their places: an index, a factor, a value, whether equal places add
+    up, and so on."""
+    new: Any = np.zeros(shape)
+    for index, factor, value, adds in zip(parts[::4], parts[1::4], parts[2::4], parts[3::4], strict=True):
+        if index is None:
+            new = new + factor * value
+        elif adds:
+            new = added_at(np.add, new, index, factor * value)
+        else:
+            new = put(new, index, new[index] + factor * value)
+    return new
+
+
 def fitted(value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return what writing `value` into an array of that shape and dtype makes of it."""
     return np.broadcast_to(value, shape).astype(dtype)

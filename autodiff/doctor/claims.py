@@ -8,9 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.doctor.tape import Node, Tape
+from autodiff.doctor.calls import scattered
+from autodiff.doctor.losses import tops
+from autodiff.doctor.tape import Node, Ref, Tape, swapped
 from autodiff.doctor.trial import Trial
-from autodiff.doctor.updates import LINEAR, SCALING, Parameter, name_of
+from autodiff.doctor.updates import LINEAR, SCALING, Parameter, Piece, name_of, pieces
 
 
 @dataclass
@@ -42,7 +44,7 @@ def claims(trial: Trial, found: list[Parameter], depends: list[int]) -> list[Cla
     tape = trial.tape
     made = []
     stop = {v for p in found for v in p.versions}
-    states = _states(trial, found)
+    states = _states(trial, found, depends)
     tainted = _Taint(tape.descendants(states, stop=stop), _linear_descendants(tape, states, stop))
     for parameter in found:
         for step, way in enumerate(parameter.paths):
@@ -66,7 +68,7 @@ def mask_of(found: list[Parameter], step: int, depends: list[int]) -> int:
     return mask
 
 
-def _states(trial: Trial, found: list[Parameter]) -> list[int]:
+def _states(trial: Trial, found: list[Parameter], depends: list[int]) -> list[int]:
     """The leaves that an optimizer keeps from step to step: of a parameter's shape, and changed."""
     shapes = {trial.tape[p.leaf].value.shape for p in found}
     own = {p.leaf for p in found}
@@ -77,7 +79,39 @@ def _states(trial: Trial, found: list[Parameter]) -> list[int]:
             continue
         if value.shape in shapes and trial.finals.get(path, leaf) != leaf and value.dtype.kind == "f":
             kept.append(leaf)
-    return kept + [n for n in trial.made if n not in own and trial.tape[n].value.shape in shapes]
+    made = [n for n in trial.made if n not in own and trial.tape[n].value.shape in shapes]
+    return kept + _remembered(trial, found, depends, made)
+
+
+def _remembered(trial: Trial, found: list[Parameter], depends: list[int], made: list[int]) -> list[int]:
+    """Of the arrays that the call makes, those that have a part in the first updates and none in the first loss: a
+    velocity, and neither a row of a one-hot code nor an array that is filled before it is read."""
+    tape = trial.tape
+    updates = [p.versions[1] for p in found if len(p.versions) > 1]
+    begin = next((node.id for node in tape.nodes if depends[node.id] and node.func is not None), len(tape))
+    again = {trial.made_at[n] for n in made if updates and n > max(updates) and n in trial.made_at}
+    # What is made in the midst of a step, or once more in the next, is not kept from one to the other.
+    several = any(len(p.versions) > 2 for p in found)
+    held = set(trial.finals.values())
+    lasting = lambda n: n < begin or several or bool(held & _linear_descendants(tape, [n], set()))
+    made = [n for n in made if updates and n < max(updates) and trial.made_at.get(n) not in again and lasting(n)]
+    mask = mask_of(found, 0, depends)
+    loss = [id for id in tops(trial, mask, depends, set()) if id not in updates]
+    rng = np.random.default_rng(0)
+    changed: dict[int, Any] = {n: rng.normal(size=tape[n].value.shape) for n in made}
+
+    def moved(ids: list[int], of: dict[int, Any]) -> bool:
+        new = tape.replay(of, ids)
+        return any(id in new and not np.array_equal(new[id], tape[id].value, equal_nan=True) for id in ids)
+
+    with np.errstate(all="ignore"):
+        try:
+            if not made or not moved(updates, changed):
+                return []
+            ways = [{n: changed[n]} for n in made[:100]]
+            return [n for way in ways for n in way if moved(updates, way) and not moved(loss, way)] + made[100:]
+        except Exception:  # a call that does not take other numbers
+            return made
 
 
 @dataclass
@@ -107,6 +141,8 @@ def _claim(
 ) -> Claim | None:
     old = parameter.versions[step]
     on = {old, *way}
+    if any(name_of(tape[here]) in ("put", "added_at") for here in way):
+        return _gathered(tape, parameter, step, way, mask, depends, tainted)
     sides: list[tuple[int, float]] = []
     sign = 1.0
     for here in reversed(way):
@@ -145,6 +181,60 @@ def _claim(
         sign = _turned(tape, moved, way[-1]) or sign
     bare, scalars, normalised = _stripped(tape, moved, depends, tainted)
     return Claim(parameter, step, bare, moved, scalars, sign, way[-1], state, normalised)
+
+
+def _gathered(
+    tape: Tape, parameter: Parameter, step: int, way: list[int], mask: int, depends: list[int], tainted: _Taint
+) -> Claim | None:
+    """Put together what was written into a parameter part by part, as in a loop over its elements."""
+    old = parameter.versions[step]
+    on = {old, *way}
+    found: list[Piece] = []
+    for here in way:
+        node = tape[here]
+        name = name_of(node)
+        if name in ("put", "added_at"):
+            parts = pieces(tape, node, on)
+            if parts is None:
+                return None
+            found += [part for part in parts if part.side >= 0]
+        elif name in ("add", "subtract"):
+            aside = [i for i in node.inputs if i not in on]
+            turned = name == "subtract" and _first_ref(node) not in aside
+            found += [Piece(None, i, -1.0 if turned else 1.0, []) for i in aside]
+        elif name not in ("copied", "copy", "fitted", "astype", "positive"):
+            return None
+    found = [part for part in found if depends[part.side] & mask]
+    if not found or any(part.side in tainted.any and part.side not in tainted.linear for part in found):
+        return None
+    bare = [_stripped(tape, part.side, depends, tainted, literal=True) for part in found]
+    base = float(np.prod([value for _, value in bare[0][1]])) * found[0].sign
+    if not base:
+        return None
+    args: list[Any] = [tape[old].value.shape]
+    for part, (inner, scalars, _) in zip(found, bare, strict=True):
+        factor = float(np.prod([value for _, value in scalars])) * part.sign / base
+        args += [part.index, round(factor, 12), Ref(inner), part.adds]
+    try:
+        value = scattered(*swapped(args, _known(tape)))
+    except (IndexError, ValueError):
+        return None
+    node = tape.record(scattered, tuple(args), {}, value)
+    node.lines = tape[way[-1]].lines
+    depends += [mask & _all(depends, node.inputs)] * (len(tape) - len(depends))
+    normalised = any(n for _, _, n in bare)
+    return Claim(parameter, step, node.id, node.id, bare[0][1], found[0].sign, way[-1], False, normalised)
+
+
+def _known(tape: Tape) -> Callable[[Ref], Any]:
+    return lambda ref: tape[ref.id].value
+
+
+def _all(depends: list[int], ids: tuple[int, ...]) -> int:
+    found = 0
+    for id in ids:
+        found |= depends[id]
+    return found
 
 
 def _turned(tape: Tape, moved: int, update: int) -> float:
@@ -206,8 +296,11 @@ def _past_zeros(tape: Tape, node: int, tainted: _Taint) -> int:
     return node
 
 
-def _stripped(tape: Tape, node: int, depends: list[int], tainted: _Taint) -> tuple[int, list[tuple[int, float]], bool]:
-    """Take the scalar factors off a value: the learning rate, 1/m, the sign."""
+def _stripped(
+    tape: Tape, node: int, depends: list[int], tainted: _Taint, literal: bool = False
+) -> tuple[int, list[tuple[int, float]], bool]:
+    """Take the scalar factors off a value: the learning rate, 1/m, the sign; if `literal`, none that was computed, as
+    one element of the input."""
     scalars: list[tuple[int, float]] = []
     normalised = False
     while True:
@@ -245,7 +338,8 @@ def _stripped(tape: Tape, node: int, depends: list[int], tainted: _Taint) -> tup
             return node, scalars, normalised
         i = live.index(True)
         other = values[1 - i]
-        if np.size(other) != 1 or isinstance(other, (tuple, list)) or (name == "divide" and i == 1):
+        computed = literal and isinstance(operands[1 - i], Node)
+        if np.size(other) != 1 or isinstance(other, (tuple, list)) or (name == "divide" and i == 1) or computed:
             return node, scalars, normalised
         value = float(np.reshape(other, ()))
         scalars.append((here.id, 1 / value if name == "divide" and value else value))

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from autodiff.doctor.probe import Probe, call, plain, probe
+from autodiff.doctor.tape import Line, running
 
 _NEW = "zeros ones empty full eye identity linspace zeros_like ones_like empty_like full_like"
 _CONVERTING = "array asarray asanyarray ascontiguousarray asfortranarray"
@@ -16,7 +17,9 @@ _DRAWING = "rand randn random random_sample ranf sample normal uniform standard_
 
 
 @contextmanager
-def patched(chosen: dict[int, Any] | None = None, made: list[int] | None = None) -> Iterator[None]:
+def patched(
+    chosen: dict[int, Any] | None = None, made: list[int] | None = None, where: list[tuple[Line, ...]] | None = None
+) -> Iterator[None]:
     """Let ``np.zeros``, ``np.array``, ``np.random.randn`` and the like give probes inside.
 
     Parameters
@@ -24,9 +27,10 @@ def patched(chosen: dict[int, Any] | None = None, made: list[int] | None = None)
     chosen : dict of int to array
         What to put into the array that is made as the so-many'th, in place of its own values.
     made : list
-        The node of every new array is appended.
+        The node of every new array is appended, and to `where` the lines that were running.
     """
     made = [] if made is None else made
+    where = [] if where is None else where
     kept: list[tuple[Any, str, Any]] = []
 
     def put(module: Any, name: str, function: Any) -> None:
@@ -50,6 +54,7 @@ def patched(chosen: dict[int, Any] | None = None, made: list[int] | None = None)
             array = value.copy()
         born = probe(array)
         made.append(born.node or 0)
+        where.append(running())
         return born
 
     def creating(function: Callable[..., Any]) -> Callable[..., Any]:

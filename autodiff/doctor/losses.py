@@ -67,7 +67,7 @@ NAMED: dict[str, list[Callable[[Any, Any], Any]]] = {
 }
 
 
-def on_tape(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[int]:
+def on_tape(trial: Trial, mask: int, depends: list[int], used: set[int], versions: set[int]) -> list[int]:
     """Return the numbers that may be the loss of one step, best first.
 
     Parameters
@@ -75,9 +75,11 @@ def on_tape(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list
     mask : int
         The bits of that step's versions.
     used : set of int
-        The nodes from which the step's updates are computed.
+        The nodes from which the step's updates are computed: the loss is none of them, as a rule.
+    versions : set of int
+        The parameters, which may be single numbers too.
     """
-    top = tops(trial, mask, depends, used)
+    top = tops(trial, mask, depends, used | versions) or tops(trial, mask, depends, versions)
     found: list[int] = []
     for id in sorted(top, key=lambda id: (-(depends[id] & mask).bit_count(), id)):
         found += [id, *_below_the_top(trial, id, mask, depends)]
@@ -86,10 +88,6 @@ def on_tape(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list
 
 def tops(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[int]:
     """Return the numbers from which no other number of that step is computed."""
-    return _fits(trial, mask, depends, used) or _fits(trial, mask, depends, set())
-
-
-def _fits(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[int]:
     tape = trial.tape
     fits = [
         node.id
@@ -102,9 +100,12 @@ def _fits(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[i
         and node.id not in used
         and np.isfinite(node.value).all()
     ]
-    below = {i for id in fits for i in tape.ancestors([id])} if len(fits) < 400 else set()
-    inner = {i for id in fits for i in tape.ancestors([id]) - {id}} if below else set()
-    return [id for id in fits if id not in inner]
+    below: set[int] = set()
+    top = set(fits)
+    for node in reversed(tape.nodes):
+        if node.id in top or node.id in below:
+            below.update(node.inputs)
+    return [id for id in fits if id not in below]
 
 
 def summed(trial: Trial, options: list[int]) -> list[tuple[int, str]]:

@@ -292,10 +292,12 @@ def exchange(places: list[Place], instead: Callable[[Place], Any]) -> None:
     for place in places:
         if isinstance(place.array, _ListTuple):
             continue
-        if isinstance(place.array, _Number):
+        number = isinstance(place.array, _Number)
+        if number:
             place = place._replace(array=place.array.array)
         if id(place.array) not in known:
             known[id(place.array)] = instead(place)
+            known[id(place.array)].scalar = number
         place.put(known[id(place.array)])
     for place in reversed(places):  # what lies inside was visited before what holds it
         if isinstance(place.array, _ListTuple):

@@ -27,10 +27,12 @@ class Probe(np.ndarray[Any, Any]):
 
     node: int | None
     via: tuple[Any, Callable[..., Any], tuple[Any, ...], dict[str, Any]] | None
+    scalar: bool  # it stands for one of numpy's numbers, which nothing changes in place
 
     def __array_finalize__(self, obj: Any) -> None:
         self.node = None
         self.via = None
+        self.scalar = False
 
     # numpy's protocols
 
@@ -44,8 +46,8 @@ class Probe(np.ndarray[Any, Any]):
         if method == "at":
             return _at(ufunc, *inputs)
         func = ufunc if method == "__call__" else Part(ufunc, method)
-        if out is None or all(target is None for target in out):
-            return call(func, inputs, kwargs)
+        if out is None or all(target is None or getattr(target, "scalar", False) for target in out):
+            return call(func, inputs, kwargs)  # `s += x` makes a new number of a number s
         targets = tuple(out)
         noted = _noted((inputs, kwargs))
         try:
@@ -73,6 +75,9 @@ class Probe(np.ndarray[Any, Any]):
         if not _tapes:
             self.view(np.ndarray)[plain(index)] = plain(value)
             return
+        way = value.via if isinstance(value, Probe) else None
+        if way is not None and way[0] is self and way[1] is operator.getitem and way[2][0] is index:
+            return  # the second half of `x[i] += y`, which has changed x through the view x[i] already
         noted = _noted(((self, index, value), {}), stale=self)
         self.view(np.ndarray)[plain(index)] = plain(value)
         data = self.view(np.ndarray)
@@ -263,7 +268,9 @@ def _wrap(value: Any, func: Callable[..., Any], noted: tuple[tuple[Any, ...], di
     if not isinstance(value, (np.ndarray, np.generic)) or value.dtype.kind not in "biuf":
         return value
     data = asarray(value)
-    return probe(data, _tapes[-1].record(func, noted[0], noted[1], data).id)
+    made = probe(data, _tapes[-1].record(func, noted[0], noted[1], data).id)
+    made.scalar = isinstance(value, np.generic)
+    return made
 
 
 def _noted(call: tuple[tuple[Any, ...], dict[str, Any]], stale: Probe | None = None) -> Any:

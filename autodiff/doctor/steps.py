@@ -50,20 +50,25 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
         case.pairs = where
     options: list[tuple[int, str | None]] = []
     if not isinstance(wanted, str) or wanted not in losses.NAMED:
-        options = [(id, None) for id in losses.on_tape(case.trial, mask, depends, used)]
+        options = [(id, None) for id in losses.on_tape(case.trial, mask, depends, used, stop)]
         if isinstance(wanted, str):
             named = {b.node for b in case.trial.names.bindings if b.name == wanted}
             options = [(id, name) for id, name in options if id in named] or options
-        extra = losses.summed(case.trial, losses.tops(case.trial, mask, depends, used))
+        extra = losses.summed(case.trial, losses.tops(case.trial, mask, depends, used | stop))
         depends += [mask] * (len(tape) - len(depends))
         options = [*extra, *options]
     measures = bool(options) and all(losses.is_measure(case.trial, id, mask, depends) for id, _ in options)
-    if where and (not options or measures):
+    doubtful = all(id in used for id, _ in options)
+    if where and (doubtful or measures):
         kinds = [wanted] if wanted in losses.NAMED else ["bce", "cross_entropy", "half_mse", "mse"]
         made = losses.implied(case.trial, where, kinds)
         full = depends[where[0][0]]
         depends += [full] * (len(tape) - len(depends))
         options = [(id, name) for id, name in made] + options
+    if wanted in losses.NAMED:
+        # Labels that are no arrays cannot be put into that loss, but their own number may be it.
+        told = f"code's own number, taken for the {wanted} up to a factor"
+        options += [(id, told) for id in losses.on_tape(case.trial, mask, depends, used, stop) if id not in used]
     best: tuple[float, Truth, str | None] | None = None
     problem = None
     for position, (id, name) in enumerate(options[:16]):

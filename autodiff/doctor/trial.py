@@ -26,7 +26,7 @@ class Trial:
     ----------
     leaves : dict of int to str
         The nodes of the arrays that were there before, with the path where each lives; `made` those of arrays
-        that the call built itself, with their number.
+        that the call built itself, with their number; `made_at` tells on which lines.
     finals : dict of str to int
         The node that each path holds at the end.
     ends : list of (str, int)
@@ -40,6 +40,7 @@ class Trial:
     leaves: dict[int, str] = field(default_factory=dict)
     given: set[int] = field(default_factory=set)
     made: dict[int, int] = field(default_factory=dict)
+    made_at: dict[int, tuple[Line, ...]] = field(default_factory=dict)
     finals: dict[str, int] = field(default_factory=dict)
     ends: list[tuple[str, int]] = field(default_factory=list)
     error: BaseException | None = None
@@ -84,7 +85,8 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
 
         exchange(patient.places, instead)
         built: list[int] = []
-        with silence(), patched(made, built):
+        where: list[tuple[Line, ...]] = []
+        with silence(), patched(made, built, where):
             returned = None
             try:
                 with naming(trial.names, tape) if name else contextlib.nullcontext():
@@ -95,6 +97,7 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
                 trial.error = error
                 trial.where, trial.locals = _where(error)
         trial.made = {node: i for i, node in enumerate(built)}
+        trial.made_at = dict(zip(built, where, strict=True))
         for path, array in patient.current().items():
             node = node_of(array)
             if node is not None:

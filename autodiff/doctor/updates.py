@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
-from autodiff.doctor.tape import Node, Tape
+import numpy as np
+
+from autodiff.doctor.tape import Node, Ref, Tape
 from autodiff.doctor.trial import Trial
 
 LINEAR = {
@@ -86,6 +88,8 @@ def parameters(trial: Trial) -> list[Parameter]:
         misfit = next((n for n in tape.nodes if n.misfit in (leaf, last)), None)
         if misfit is not None:
             chain = [*(chain or [leaf]), misfit.id]
+        elif chain is not None and not any(_grows(tape, tape[n], set(chain)) for n in chain[1:]):
+            continue  # a buffer that is filled, a copy
         if chain is None or len(chain) < 2:
             continue
         known.append(_versions(tape, leaf, leaves[leaf], chain, uses, born.get(leaf)))
@@ -119,10 +123,12 @@ def trained(trial: Trial) -> list[Parameter]:
     What an optimizer keeps from step to step, velocities or sums of gradients, changes too but meets no data.
     """
     tape = trial.tape
-    found = parameters(trial)
+    found = _moved_by_others(trial, parameters(trial))
     depends = dependence(tape, found)
     versions = {v for p in found for v in p.versions}
     own = versions | {n for p in found for way in p.paths for n in way}
+    for node in [tape[n] for n in own - versions] + [tape[v] for v in versions]:
+        own |= {n for piece in pieces(tape, node, own) or [] for n in piece.through}
     leaves = {p.leaf for p in found}
     data = [n for n in trial.sources() if n not in leaves]
     with_data = tape.descendants(data, stop=versions)
@@ -131,6 +137,37 @@ def trained(trial: Trial) -> list[Parameter]:
         if node.id in with_data and node.id not in own:
             meets |= depends[node.id]
     return [p for p in found if meets & depends[p.leaf]]
+
+
+def _moved_by_others(trial: Trial, found: list[Parameter]) -> list[Parameter]:
+    """Leave out data that are only prepared, as by ``X = X - X.mean(axis=0)``: nothing else has a part in that."""
+    tape = trial.tape
+    depends = dependence(tape, found)
+    kept = []
+    for p in found:
+        own = 0
+        for version in p.versions:
+            own |= depends[version]
+        on = {*p.versions, *(n for way in p.paths for n in way)}
+        aside = {i for n in on - {p.leaf} for i in tape[n].inputs if i not in on}
+        lent = p.leaf in trial.given or p.made is not None
+        sources = {i for i in tape.ancestors(aside, stop={p.leaf}) if tape[i].func is None and tape[i].value.size > 1}
+        if any(depends[i] & ~own for i in aside) or (sources - {p.leaf} and not lent) or _is_misfit(tape, p):
+            kept.append(p)
+    holders = {p.path.rsplit("[", 1)[0] for p in kept if p.path.endswith("]")}
+    beside = [p for p in found if p not in kept and p.path.endswith("]") and p.path.rsplit("[", 1)[0] in holders]
+    return [p for p in found if p in kept or p in beside or not kept]
+
+
+def _is_misfit(tape: Tape, p: Parameter) -> bool:
+    return tape[p.versions[-1]].misfit is not None
+
+
+def _grows(tape: Tape, node: Node, on: set[int]) -> bool:
+    """Whether a node is what the array held before plus or minus something."""
+    if name_of(node) in ("put", "added_at"):
+        return bool(pieces(tape, node, on))
+    return name_of(node) in ("add", "subtract", "multiply", "divide", "negative")
 
 
 def _longest(tape: Tape, leaf: int, ends: list[int], loose: bool = False) -> list[int] | None:
@@ -155,7 +192,8 @@ def _chain(tape: Tape, end: int, leaf: int, loose: bool) -> list[int] | None:
         node = tape[here]
         name = name_of(node)
         for id in node.inputs:
-            if id in before or id < leaf or not (name in LINEAR or (name == "put" and id == node.inputs[0])):
+            indexed = (name == "put" and id == node.inputs[0]) or (name == "added_at" and node.args[1] == Ref(id))
+            if id in before or id < leaf or not (name in LINEAR or indexed):
                 continue
             fits = tape[id].value.shape == shape or (loose and tape[id].value.size == tape[leaf].value.size)
             if not fits and not (loose and here == end and id == leaf):
@@ -173,12 +211,15 @@ def _versions(
     """Cut the chain of updates where a value on it is used to compute something else than its own next value."""
     on = set(chain)
     versions, paths, run = [leaf], [], []
+    own = tape.ancestors([chain[-1]])
+    leads: set[int] = set()  # what the last version is not computed from, and what leads to such a value
+    for node in reversed(tape.nodes[leaf:]):
+        if node.id not in on and (node.id not in own or any(n in leads for n in uses.get(node.id, ()))):
+            leads.add(node.id)
     for here in chain[1:]:
         run.append(here)
-        after = tape.descendants([here], stop=on - {here})
-        own = tape.ancestors([chain[-1]])
-        free = [n for n in after if n not in on and n not in own]
         others = [n for n in uses.get(here, []) if n not in on]
+        free = any(n in leads for n in others)
         if here == chain[-1] or (others and (free or _mixes(tape, others))):
             versions.append(here)
             paths.append(run)
@@ -188,6 +229,61 @@ def _versions(
 
 def _mixes(tape: Tape, nodes: list[int]) -> bool:
     return any(name_of(tape[n]) in ("dot", "matmul", "einsum", "tensordot", "inner") for n in nodes)
+
+
+@dataclass
+class Piece:
+    """A part of an array that grew by `side`, times `sign`; `index` is None for all of it. `through` are the nodes
+    between, and `adds` says that equal indices add up."""
+
+    index: Any
+    side: int
+    sign: float
+    through: list[int]
+    adds: bool = False
+
+
+def pieces(tape: Tape, node: Node, on: set[int]) -> list[Piece] | None:
+    """Take one write into a part of an array apart: ``w[i] -= step``, ``np.add.at(w, i, step)``.
+
+    Parameters
+    ----------
+    on : set of int
+        The nodes that the array holds one after the other.
+
+    Returns
+    -------
+    list of Piece, or None where the part is replaced by something else than itself plus something.
+    """
+    name = name_of(node)
+    if name == "added_at" and node.args[0] in (np.add, np.subtract) and isinstance(node.args[-1], Ref):
+        return [Piece(node.args[2], node.args[-1].id, 1.0 if node.args[0] is np.add else -1.0, [], True)]
+    if name != "put" or not isinstance(node.args[2], Ref):
+        return None
+    index = node.args[1]
+
+    def grown(id: int, sign: float) -> list[Piece] | None:
+        here = tape[id]
+        kind = name_of(here)
+        if kind == "getitem":
+            same = isinstance(here.args[0], Ref) and here.args[0].id in on and here.args[1] == index
+            return [Piece(index, -1, sign, [id])] if same and sign > 0 else None
+        if kind in ("copy", "copied", "fitted", "astype", "positive") and here.inputs:
+            inner = grown(here.inputs[0], sign)
+            return None if inner is None else [*inner, Piece(index, -1, sign, [id])]
+        if kind not in ("add", "subtract"):
+            return None
+        for place, arg in enumerate(here.args[:2]):
+            turned = -sign if kind == "subtract" and place else sign
+            inner = grown(arg.id, turned) if isinstance(arg, Ref) else None
+            other = here.args[1 - place]
+            if inner is not None:
+                step = other.id if isinstance(other, Ref) else -1
+                way = -sign if kind == "subtract" and not place else sign
+                return [*inner, Piece(index, step, way, [id])]
+        return None
+
+    return grown(node.args[2].id, 1.0)
 
 
 def dependence(tape: Tape, found: list[Parameter]) -> list[int]:

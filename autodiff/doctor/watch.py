@@ -17,7 +17,7 @@ from autodiff.doctor.probe import Probe, node_of, probe, recording
 from autodiff.doctor.report import Report
 from autodiff.doctor.sentences import report_on
 from autodiff.doctor.steps import cases
-from autodiff.doctor.tape import Tape
+from autodiff.doctor.tape import Line, Tape
 from autodiff.doctor.trial import Trial
 from autodiff.doctor.updates import trained
 
@@ -78,7 +78,8 @@ class watch:
         _settle(self._frame, held)
         made: list[int] = []
         self._made = made
-        self._open.enter_context(patched(None, made))
+        self._where: list[tuple[Line, ...]] = []
+        self._open.enter_context(patched(None, made, self._where))
         self._open.enter_context(naming(self._trial.names, self._tape, self._frame))
         return self
 
@@ -94,6 +95,7 @@ class watch:
                 if node is not None:
                     trial.finals[place.path] = node
         trial.made = {node: i for i, node in enumerate(self._made)}
+        trial.made_at = dict(zip(self._made, self._where, strict=True))
         self._open.close()
         for place in after.places:
             if isinstance(place.array, Probe):
