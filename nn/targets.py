@@ -101,7 +101,7 @@ def class_indices(target: Any, pred: Any) -> Any:
     if k.dtype.kind not in "biu":
         raise TypeError(f"class indices are integers, got dtype {k.dtype}: pass target.astype(int)")
     if not isinstance(k, np.ndarray):
-        return _probabilities(k, logits)
+        return _probabilities(k if isinstance(logits, np.ndarray) else np.asarray(k, like=logits), logits)
     low, high = k.min(), k.max()
     if low < 0 or high >= shape[1]:
         raise ValueError(

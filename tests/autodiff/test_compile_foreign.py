@@ -131,6 +131,34 @@ def test_training(optimizer: Callable[[Any], Any], model: Callable[[], nn.Module
     assert len(compiled.programs) == 1
 
 
+@pytest.mark.parametrize("classes", [Foreign, np.asarray], ids=["foreign", "numpy's"])
+def test_a_classifier_with_normalisation_and_clipping(classes: Any) -> None:
+    def trained(compiled: bool) -> list[Any]:
+        norm = nn.BatchNorm1d(8)
+        model = nn.Sequential(nn.Linear(3, 8, seed=0), norm, nn.GELU(), nn.Linear(8, 3, seed=1))
+        for p in model.parameters():
+            p.data = Foreign(p.data)
+        norm.running_mean, norm.running_var = Foreign(norm.running_mean), Foreign(norm.running_var)
+        optimizer, criterion = nn.optim.Adam(model.parameters(), lr=0.02), nn.CrossEntropyLoss()
+        schedule = nn.optim.CosineAnnealingLR(optimizer, 50)
+
+        def step(x: Any, k: Any) -> Any:
+            optimizer.zero_grad()
+            loss = criterion(model(x), k)
+            loss.backward()
+            nn.optim.clip_grad_norm(model.parameters(), 0.5)
+            optimizer.step()
+            return loss
+
+        run = compile(step) if compiled else step
+        for _ in range(20):
+            loss = run(Foreign(X), classes(np.arange(16) % 3))
+            schedule.step()
+        return home([loss, *(p.data for p in model.parameters()), norm.running_mean, norm.running_var])
+
+    close(trained(True), trained(False))
+
+
 def test_results_go_into_fixed_memory_of_the_same_kind() -> None:
     training = Training(Foreign, plain(), OPTIMIZERS["Adam"])
     compiled = compile(training.step)

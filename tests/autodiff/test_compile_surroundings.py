@@ -150,3 +150,19 @@ def test_the_loop_around_may_count() -> None:
         o.epoch, o.best = number, 1.0 / (number + 1)
         o.history.append(float(number))
     assert len(compiled.programs) <= 3
+
+
+PAIR = (np.ones(3), 2.0)
+
+
+def _scaled(x: Any) -> Any:
+    return x * PAIR[0]
+
+
+def test_a_tuple_of_arrays_that_two_functions_look_up() -> None:
+    compiled = compile(lambda x: _scaled(x) + PAIR[0] * PAIR[1])
+    for _ in range(4):
+        equal(compiled(vector()), vector() + 2.0)
+    _add(PAIR[0])
+    equal(compiled(vector()), 2 * vector() + 4.0)
+    assert len(compiled.programs) == 1

@@ -250,6 +250,7 @@ class Recording:
     def _swap(self) -> None:
         """Put recorded arrays and generators into all places around the function."""
         generators: dict[int, RecordedGenerator] = {}
+        tuples: dict[int, tuple[Any, Any]] = {}
         scalars: dict[int, tuple[Any, Recorded]] = {}
         self.alone: set[int] = set()
 
@@ -260,12 +261,14 @@ class Recording:
                     self.generators.append(item)
                 return generators[id(item)]
             if type(item) is tuple or (isinstance(item, tuple) and hasattr(item, "_fields")):
-                inner = [swapped(x, f"{name}[{i}]") for i, x in enumerate(item)]
-                if all(a is b for a, b in zip(inner, item, strict=True)):
-                    return item
-                return type(item)(*inner) if hasattr(item, "_fields") else tuple(inner)
+                if id(item) not in tuples:  # one for each tuple: the same names may be looked at twice
+                    inner = [swapped(x, f"{name}[{i}]") for i, x in enumerate(item)]
+                    same = all(a is b for a, b in zip(inner, item, strict=True))
+                    twin = type(item)(*inner) if hasattr(item, "_fields") else tuple(inner)
+                    tuples[id(item)] = item, item if same else twin
+                return tuples[id(item)][1]
             if isinstance(item, np.generic) and item.dtype.kind in "iufc":
-                if id(item) not in scalars:  # one for each scalar: the same names may be looked at twice
+                if id(item) not in scalars:  # as of tuples
                     array = np.asarray(item)
                     scalars[id(item)] = item, Recorded(self.recorder, Value("state", array, name), array)
                     scalars[id(item)][1].scalar = True

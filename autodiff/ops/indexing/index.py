@@ -42,7 +42,7 @@ def _combined(ufunc: np.ufunc, values: Any, index: Any, shape: tuple[int, ...]) 
     try:
         ufunc.at(out, index, values)
     except TypeError:  # CuPy's takes an array as the index, but no tuple
-        out = np.zeros_like(values, shape=math.prod(shape))
+        out = np.zeros_like(values, shape=(math.prod(shape),))
         ufunc.at(out, np.arange(out.size, like=values).reshape(shape)[index].reshape(-1), values.reshape(-1))
         out = out.reshape(shape)
     return out
