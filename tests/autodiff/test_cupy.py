@@ -229,7 +229,8 @@ def test_a_program_needs_no_more_memory_of_the_gpu_however_often_it_runs() -> No
     used, total = pool.used_bytes(), pool.total_bytes()
     for _ in range(50):
         loss = compiled(x, y)
-    assert (pool.used_bytes(), pool.total_bytes()) == (used, total)
+    assert pool.used_bytes() <= used  # less where the garbage collector came by
+    assert pool.total_bytes() <= total
     assert float(loss) < 1
 
 
