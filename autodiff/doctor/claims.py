@@ -12,7 +12,7 @@ from autodiff.doctor.calls import scattered
 from autodiff.doctor.losses import tops
 from autodiff.doctor.tape import Node, Ref, Tape, swapped
 from autodiff.doctor.trial import Trial
-from autodiff.doctor.updates import LINEAR, SCALING, Parameter, Piece, name_of, pieces
+from autodiff.doctor.updates import LINEAR, SCALING, Parameter, Piece, dependence, name_of, pieces
 
 
 @dataclass
@@ -40,8 +40,9 @@ class Claim:
 
 
 def claims(trial: Trial, found: list[Parameter], depends: list[int]) -> list[Claim]:
-    """Return the claimed gradient of every update."""
-    tape = trial.tape
+    """Return the claimed gradient of every update; `depends` grows with the tape."""
+    tape, smooth = trial.tape, depends
+    depends = dependence(tape, found, smooth=False)
     made = []
     stop = {v for p in found for v in p.versions}
     states = _states(trial, found, depends)
@@ -56,6 +57,8 @@ def claims(trial: Trial, found: list[Parameter], depends: list[int]) -> list[Cla
             claim = _claim(tape, parameter, step, way, now, depends, tainted)
             if claim is not None:
                 made.append(claim)
+    for node in tape.nodes[len(smooth) :]:
+        smooth.append(_all(smooth, node.inputs))
     return made
 
 
@@ -237,6 +240,14 @@ def _all(depends: list[int], ids: tuple[int, ...]) -> int:
     return found
 
 
+def _is_norm(tape: Tape, node: int) -> bool:
+    """Whether a number is a square root, with a small number added perhaps."""
+    here = tape[node]
+    while name_of(here) in ("add", "multiply", "maximum", "divide") and len(here.inputs) == 1:
+        here = tape[here.inputs[0]]
+    return name_of(here) in ("sqrt", "power", "norm")
+
+
 def _turned(tape: Tape, moved: int, update: int) -> float:
     """Which way an update goes with a gradient, whatever an optimizer makes of it: turn the gradient round and see."""
     value = tape[moved].value
@@ -334,6 +345,9 @@ def _stripped(
                 return node, scalars, normalised
             live = [not s for s in small]
             normalised = True
+        elif all(live) and name == "divide" and _is_norm(tape, operands[1].id):
+            node, normalised = operands[0].id, True  # a single parameter, divided by the root of its squared gradients
+            continue
         if live.count(True) != 1:
             return node, scalars, normalised
         i = live.index(True)

@@ -53,7 +53,9 @@ def scales(
             continue
         k, rest = proportion(g, target)
         decay = 0.0
-        if rest > NOISE:
+        if _is_rounding(case, target, g):
+            k, rest = 0.0, 0.0
+        if rest > NOISE and np.any(g):
             k, rest, decay = _with_decay(g, target, case.tape[case.versions[path]].value, k, rest)
         rate = -claim.sign * claim.factor * k
         found[path] = Scale(k, rest, rate, None, True, decay)
@@ -63,6 +65,12 @@ def scales(
         for s in found.values():  # the loss is a guess, and so is whether it is a sum or a mean
             s.off = 1.0 if s.off else s.off
     return found
+
+
+def _is_rounding(case: Case, *values: Any) -> bool:
+    """Whether gradients are nothing beside the others of the step, as of a bias before a normalisation."""
+    peak = max((float(np.abs(case.true_gradient(path)).max(initial=0.0)) for path in case.claims), default=0.0)
+    return all(float(np.abs(value).max(initial=0.0)) <= 1e-13 * peak for value in values)
 
 
 def _with_decay(g: Any, target: Any, weight: Any, k: float, rest: float) -> tuple[float, float, float]:
@@ -96,7 +104,7 @@ def _decide(case: Case, found: dict[str, Scale], lr: float | None) -> None:
     good = {path: s for path, s in found.items() if s.proportional and s.k}
     for path, s in found.items():
         if s.proportional and not s.k:
-            s.off = 1.0 if not np.any(case.true_gradient(path)) else None
+            s.off = 1.0 if _is_rounding(case, case.true_gradient(path)) else None
     if not good:
         return
     blind = [path for path in good if case.claims[path].normalised]
@@ -141,7 +149,7 @@ def _shared(good: dict[str, Scale], rates: dict[str, list[float]]) -> float | No
     """The rate that explains most parameters as right."""
     votes: list[tuple[int, int, float]] = []
     for path in good:
-        for order, rate in enumerate(rates[path]):
+        for order, rate in enumerate(rate for rate in rates[path] if rate):
             votes.append((sum(_near(s.rate, rate) for s in good.values()), -order, rate))
     best = max(votes, default=None, key=lambda v: (v[0], v[1], v[2] != 1.0))
     return best[2] if best is not None and best[2] else None
@@ -165,7 +173,8 @@ def _rates(case: Case, path: str, counts: set[float], lr: float | None) -> list[
     if not own:
         # The rate may look like a count: with 4 samples, 0.25 is both.
         options = [1.0, *dict.fromkeys(values)] if any(v == 1.0 for v in values) or not values else [*values, 1.0]
-    return [*dict.fromkeys(options), *_named(case, counts, claim.step)]
+    # A rate that the update shows is not looked for among other numbers, of which a count may make one by chance.
+    return [*dict.fromkeys(options), *(() if fixed else _named(case, counts, claim.step))]
 
 
 def _named(case: Case, counts: set[float], step: int) -> list[float]:

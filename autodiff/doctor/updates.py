@@ -286,8 +286,11 @@ def pieces(tape: Tape, node: Node, on: set[int]) -> list[Piece] | None:
     return grown(node.args[2].id, 1.0)
 
 
-def dependence(tape: Tape, found: list[Parameter]) -> list[int]:
-    """Return for each node, as bits, the versions that it depends on by a derivative; an update ends dependence."""
+def dependence(tape: Tape, found: list[Parameter], *, smooth: bool = True) -> list[int]:
+    """Return for each node, as bits, the versions that it depends on; an update ends dependence.
+
+    Only by a derivative if `smooth`; else through comparisons and indices too, as the slope of a hinge does.
+    """
     bit: dict[int, int] = {}
     for parameter in found:
         for version in parameter.versions:
@@ -296,7 +299,7 @@ def dependence(tape: Tape, found: list[Parameter]) -> list[int]:
     for node in tape.nodes:
         if node.id in bit:
             depends[node.id] = 1 << bit[node.id]
-        elif node.value.dtype.kind == "f":
+        elif node.value.dtype.kind == "f" or not smooth:
             for id in node.inputs:
                 depends[node.id] |= depends[id]
     return depends
