@@ -83,7 +83,7 @@ def _elementwise(
         return Cause("sign_layer", "has the wrong sign", rewritten(line, lambda e: f"-{bracketed(e)}"), lines)
     layer = _layer(case, known, entry.value)
     for_output = case.output is not None and np.shape(entry.value) == case.tape[case.output].value.shape
-    if for_output and (layer is None or layer[1] == case.output):
+    if for_output and (layer is None or layer[1] == case.output or _is_last(case, layer[0])):
         found = _top(case, entry.value, value, layer, line, lines, right)
         if found is not None:
             return found
@@ -220,6 +220,14 @@ def _top(
             if np.any(option) and _alike(value, option):
                 return Cause(code, words, _top_fix(case, line, bool(layer), bce, true, right), lines)
     return None
+
+
+def _is_last(case: Case, z: int) -> bool:
+    """Whether no parameter comes between a value and the output: it is a step on the way through a softmax."""
+    assert case.output is not None
+    way = case.tape.descendants([z]) & case.tape.ancestors([case.output]) - {z}
+    versions = set(case.versions.values())
+    return case.output in way and not any(versions & set(case.tape[i].inputs) for i in way)
 
 
 def known_outputs(case: Case) -> list[tuple[int, tuple[int, Any]]]:

@@ -67,7 +67,7 @@ class Known:
         tape, truth = case.tape, case.truth
         assert truth is not None
         stop = {v for p in case.parameters for v in p.versions}
-        self.judged = tape.descendants([case.labels], stop=stop) if case.labels is not None else set()
+        self.judged = _judged(case, stop)
         regions = _regions(case)
         inner: set[int] = set()  # steps inside 1/(1+exp(−z)), whose derivatives nobody writes down
         for z, region in regions:
@@ -168,13 +168,24 @@ class Known:
         )
 
 
+def _judged(case: Case, stop: set[int]) -> set[int]:
+    """What is computed with the labels: where those are the samples again, as for an autoencoder, behind the output."""
+    tape = case.tape
+    if case.labels is None:
+        return set()
+    if case.output is None or case.labels not in tape.ancestors([case.output]):
+        return tape.descendants([case.labels], stop=stop)
+    behind = tape.descendants([case.output], stop=stop)
+    return tape.descendants([i for i in tape.consumers().get(case.labels, ()) if i in behind], stop=stop)
+
+
 def _regions(case: Case) -> list[tuple[int, list[int]]]:
     """For each input z of an activation, the nodes computed from it alone, element by element."""
     tape, truth, depends = case.tape, case.truth, case.depends
     assert truth is not None
     forward = sorted(id for id in truth.forward if depends[id])
     versions = set(case.versions.values())
-    judged = tape.descendants([case.labels], stop=versions) if case.labels is not None else set()
+    judged = _judged(case, versions)
     inside: set[int] = set()
     found = []
     for z in forward:

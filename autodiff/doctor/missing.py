@@ -8,7 +8,7 @@ from autodiff.doctor.case import Case
 from autodiff.doctor.report import Finding
 from autodiff.doctor.spell import name_for
 from autodiff.doctor.tape import Ref
-from autodiff.doctor.trail import unmoved
+from autodiff.doctor.trail import origin, unmoved
 from autodiff.doctor.updates import name_of
 
 _PRODUCTS = ("dot", "matmul")
@@ -34,7 +34,8 @@ def never_updated(case: Case) -> list[Finding]:
         for id in tape.consumers().get(leaf, []):
             node = tape[id]
             role = id in forward and (
-                _is_bias(case, node, leaf)
+                _returned_unmoved(case, leaf)
+                or _is_bias(case, node, leaf)
                 or _is_weight(case, node, leaf, first, path)
                 or _meets_data(case, node, leaf, data)
             )
@@ -45,9 +46,31 @@ def never_updated(case: Case) -> list[Finding]:
             if replaced:
                 text = f"puts into {_short(path)} what is not itself plus or minus a step"
                 lines = tape[final].lines[:1]
+                lines += tuple(made for line in lines for made in origin(case, line, final) if made != line)
             found.append(Finding("never_updated", text, None, lines, (_short(path),)))
             break
     return found
+
+
+def _returned_unmoved(case: Case, leaf: int) -> bool:
+    """Whether an argument comes back, at the place where others come back updated, as what is no update of it."""
+    given = sorted(case.trial.given)
+    if leaf not in given:
+        return False
+    returned = {node: _place(end) for end, node in case.trial.ends}
+    moved = [p for p in case.parameters if p.leaf in given and p.versions[-1] in returned]
+    shifts = {returned[p.versions[-1]] - given.index(p.leaf) for p in moved}
+    if len(shifts) != 1:
+        return False
+    wanted = given.index(leaf) + min(shifts)
+    back = next((node for node, place in returned.items() if place == wanted), None)
+    return back is not None and case.tape[back].value.shape == case.tape[leaf].value.shape
+
+
+def _place(end: str) -> int:
+    """The number of what was returned: 1 of ``returned[1]``."""
+    digits = end.rpartition("[")[2].rstrip("]")
+    return int(digits) if digits.isdigit() else -1
 
 
 def _meets_data(case: Case, node: Any, leaf: int, data: set[int]) -> bool:
@@ -106,6 +129,35 @@ def _beside_parameters(case: Case, path: str) -> bool:
     """Whether an argument lies in the same list or dict as a parameter."""
     holder = path.rsplit("[", 1)[0]
     return holder != path and any(p.path.rsplit("[", 1)[0] == holder for p in case.parameters)
+
+
+def labels_unused(case: Case) -> list[Finding]:
+    """Find an argument that no update depends on, where another one does: the labels, very likely."""
+    tape = case.tape
+    updates = tape.ancestors([c.update for c in case.claims.values()])
+    given = {leaf for leaf in case.trial.given if tape[leaf].value.size > 0}
+    unused = sorted(given - updates)
+    if not unused or not given & updates or any(tape.descendants(unused) - set(unused) & updates):
+        return []
+    name = _short(case.trial.leaves.get(unused[0], "an argument"))
+    text = f"no update depends on {name}, of shape {tape[unused[0]].value.shape}: the labels have no part in the gradients"
+    return [Finding("labels_missing", text, None, (), tuple(_short(p.path) for p in case.parameters))]
+
+
+def odd_rates(case: Case) -> list[Finding]:
+    """Find updates whose step is as long as a parameter is large: it stands where the learning rate belongs."""
+    tape = case.tape
+    paths = {v: p.path for p in case.parameters for v in p.versions}
+    found = []
+    for path, claim in case.claims.items():
+        for id, _ in claim.scalars if claim.normalised else ():
+            operands = [i for i in tape[id].inputs if tape[i].value.size == 1]
+            turned = [j for i in operands if name_of(tape[i]) in ("divide", "negative", "multiply") for j in tape[i].inputs]
+            for i in (*operands, *turned):
+                if i in paths and tape[id].value.size > 1:
+                    text = f"multiplies the gradient by {_short(paths[i])}, a parameter, where a learning rate belongs"
+                    found.append(Finding("rate_is_parameter", text, None, tape[id].lines[:1], (_short(path),)))
+    return found
 
 
 def labels_shape(case: Case) -> list[Finding]:

@@ -10,7 +10,7 @@ import numpy as np
 from autodiff.doctor.case import EXACT, NOISE, Case, aligned
 from autodiff.doctor.causes import cause_of
 from autodiff.doctor.known import Known
-from autodiff.doctor.missing import labels_shape, never_updated
+from autodiff.doctor.missing import labels_shape, labels_unused, never_updated, odd_rates
 from autodiff.doctor.praise import praise
 from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.scale import Scale, scales
@@ -61,6 +61,7 @@ def report_on(case: Case, lr: float | None) -> Report:
         findings.append(Finding("never_updated", text, None, lines, (_short(path),)))
     still = never_updated(case)
     findings += still
+    findings += odd_rates(case)
     verdicts = [_verdict(case, path, s, findings) for path, s in found.items()]
     verdicts += [Verdict(_short(p), case.tape[case.versions[p]].value.shape, "wrong", None) for p in idle]
     verdicts += [Verdict(f.parameters[0], (), "wrong", None, "never updated") for f in still]
@@ -173,11 +174,11 @@ def _notes(case: Case, found: dict[str, Scale], lr: float | None) -> list[str]:
 def _unchecked(case: Case) -> Report:
     shapes = [case.tape[v].value.shape for v in case.versions.values()]
     verdicts = [Verdict(_short(p), s, "unchecked", None) for p, s in zip(case.versions, shapes, strict=True)]
-    findings = labels_shape(case)
+    findings = labels_shape(case) or labels_unused(case)
     text = case.doubt or "the loss could not be found"
     cure = '; say which loss it is meant to be, loss="bce", "ce" or "mse"' if "no loss" in text else ""
     report = Report("", verdicts, findings, [], [text + cure])
-    report.summary = f"The gradients could not be checked: {text}." if not findings else summary(report)
+    report.summary = f"The gradients could not be checked: {findings[0].text if findings else text}."
     return report
 
 

@@ -33,7 +33,8 @@ def candidates(a: Any, y: Any, f: Any, true: Any, by_output: Any, bce: bool) -> 
     if by_z:  # with labels of 0 and 1 a wrong sign inside the cross entropy makes the same numbers
         yield "error_abs", "is made from |e|, where e = output − labels has a sign", np.abs(e)
     if bce:
-        yield "mse_delta_with_bce", f"is the delta of the squared error, but the loss is the {loss}", e * f
+        for slope in (f, a * (1 - a)):
+            yield "mse_delta_with_bce", f"is the delta of the squared error, but the loss is the {loss}", e * slope
         if not by_z:
             yield "mse_delta_with_bce", f"is the derivative of the squared error, but the loss is the {loss}", e
         yield (

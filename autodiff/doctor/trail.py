@@ -113,7 +113,7 @@ def unmoved(case: Case, path: str) -> tuple[Line, ...]:
     after = case.truth.loss if case.truth is not None else 0
     for line, at in reversed(case.trial.names.visited):
         if at > after and any(_says(target, tail) for target in targets(line)):
-            return (line,)
+            return tuple(dict.fromkeys((line, *origin(case, line, at))))
     like = max(case.claims, key=lambda other: SequenceMatcher(None, path, other).ratio(), default=None)
     if like is None:
         return ()

@@ -57,9 +57,10 @@ class Outcome:
     def located(self, fault: Fault) -> int:
         """Return how many of the fault's things have a line among the suspects."""
         named = {"never_updated"} & self.causes
+        kinds = fault.codes if len(fault.codes) == len(fault.culprits) else (fault.kind.split("#")[0],)
         return sum(
-            bool(lines & set(self.suspects)) or bool(named and fault.kind.split("#")[0] in (DROPPED, "never_updated"))
-            for lines in fault.culprits
+            bool(lines & set(self.suspects)) or bool(named and kind in (DROPPED, "never_updated"))
+            for lines, kind in zip(fault.culprits, kinds, strict=True)
         )
 
     def named(self, fault: Fault) -> int:
