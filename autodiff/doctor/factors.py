@@ -65,6 +65,9 @@ def _place(
     def value(id: int) -> Any:
         return values.get(id, tape[id].value)
 
+    every = set.intersection(*(tape.ancestors([c.moved], stop=stop) for c in case.claims.values()))
+    # Where all gradients share the factor, it came in above the place where their ways part.
+    everywhere = not right and len(case.claims) > 1
     steps: list[tuple[int, float]] = []
     before: dict[int, float] = {}
     for id in sorted(own):
@@ -76,6 +79,8 @@ def _place(
         previous = before[max(up)] if up else 1.0
         before[id] = factor
         steps.append((id, factor))
+        if everywhere and id in every and (factor < 0 if off < 0 else _is(factor, off)):
+            return "factor", id
         if id in shared or not _is(factor / previous, off):
             continue
         # A slope that is wrong by this factor is the first cause.
@@ -101,7 +106,6 @@ def _place(
         previous = before[max(up)] if up else 1.0
         if right and id in shared and _is(factor / previous, off):
             return "factor", id  # and a second one further down makes up for it
-    every = set.intersection(*(tape.ancestors([c.moved], stop=stop) for c in case.claims.values()))
     common = [id for id, _ in steps if id in every]
     if not right and common:
         if off < 0 and found[path].k * case.claims[path].factor > 0:

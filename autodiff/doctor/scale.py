@@ -51,7 +51,7 @@ def scales(
         if g is None:
             found[path] = Scale(0.0, 1.0, 0.0, None, False)
             continue
-        k, rest = proportion(g, target)
+        k, rest = proportion(g if claim.factor else 0.0 * g, target)
         decay = 0.0
         if _is_rounding(case, target, g):
             k, rest = 0.0, 0.0

@@ -25,6 +25,11 @@ def carried(case: Case, node: int, claim: Claim) -> tuple[Line, ...]:
     own = [b for b in case.trial.names.bound(node) if b.name != "return"]
     if own and own[0].name in said and own[0].line.function == update[0].function:
         return update
+    way = case.tape.ancestors([claim.update]) & case.tape.descendants([node])
+    shared = case.tape.ancestors(c.update for c in case.claims.values() if c is not claim)
+    picked = (b for i in sorted(way & shared) for b in case.trial.names.bound(i) if b.line != update[0])
+    if any(b.name in said and not b.name.isidentifier() and "." in b.name for b in picked):
+        return update
     passing = [line for line in mentions(case, node, claim.update) if line not in (update[0], *case.tape[node].lines)]
     chosen = any(b.name in said and not b.name.isidentifier() for b in own)  # an item or attribute, picked there
     lines = [*update, *passing[-1:]] if chosen or not passing else [passing[-1], passing[0]]
