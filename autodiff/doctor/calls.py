@@ -39,6 +39,17 @@ class Unfit:
         return other
 
 
+class Vectorized:
+    """A function of single numbers, applied by ``np.vectorize``."""
+
+    def __init__(self, apply: Callable[..., Any]) -> None:
+        self.apply = apply
+        self.__name__ = "vectorized"
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.apply(*args, **kwargs)
+
+
 class Item:
     """One of the several results of a function."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -11,10 +12,11 @@ from autodiff.doctor import refusals
 from autodiff.doctor.case import Case
 from autodiff.doctor.patient import Patient
 from autodiff.doctor.report import Report
+from autodiff.doctor.rerun import by_running, lost
 from autodiff.doctor.sentences import report_on
 from autodiff.doctor.steps import cases
 from autodiff.doctor.trial import Trial, run
-from autodiff.doctor.updates import Parameter, trained
+from autodiff.doctor.updates import Parameter, dependence, local_numbers, name_of, trained
 
 _SOME, _MANY = 6_000, 120_000
 
@@ -49,14 +51,20 @@ def examine(
         `function` is not callable, or the arrays are not numpy's.
     """
     refusals.check(function, args, kwargs)
-    patient = Patient(function, args, kwargs)
+    with np.errstate(all="ignore"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # their numbers may be anything
+        return _examined(Patient(function, args, kwargs), loss, lr)
+
+
+def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
+    refusals.check_iterators(patient)
     report: Report | None = None
     for seed in range(3):
         trial, found, steps = observe(patient, seed, loss, lr)
         if not steps:
             return refusals.nothing_to_check(patient, trial, found)
         for case in steps:
-            current = report_on(case, lr)
+            current = judged(case, lr, patient)
             if case.step and current.findings and not case.partly:
                 current.notes.append(f"this shows from step {case.step + 1} on; the first step is right")
             if report is None or (report.ok and current.findings):
@@ -75,6 +83,27 @@ def examine(
     return report
 
 
+def judged(case: Case, lr: float | None, patient: Patient | None = None) -> Report:
+    """Report on a step; where the search for causes fails, on the comparison alone."""
+    try:
+        report = report_on(case, lr)
+        alarming = any(v.verdict == "wrong" for v in report.parameters)
+        if patient is None or case.partly or not alarming or not lost(patient, case):
+            return report
+        found = by_running(patient, case)
+        why = "numbers leave numpy on the way to the loss, as by float(), math. or lists"
+        if found is None:
+            case.truth, case.doubt = None, f"{why}, so that its derivative is not known"
+            return report_on(case, lr)
+        case.truth, case.partly = found, True
+        case.notes.append(
+            f"{why}: the true gradients are from running the code at neighbouring points, and no line can be searched for"
+        )
+        return report_on(case, lr)
+    except Exception as error:
+        return refusals.unchecked(case.parameters, f"the analysis ended with {type(error).__name__}: {error}")
+
+
 def observe(
     patient: Patient, seed: int, loss: Any = None, lr: float | None = None
 ) -> tuple[Trial, list[Parameter], list[Case]]:
@@ -82,11 +111,36 @@ def observe(
     first, found = discover(patient)
     if first.error is not None or not found:
         return first, found, []
-    trial = run(patient, *random_point(first, found, seed), limit=_end(found) + 40)
-    again = trained(trial) if trial.error is None else []
-    if not again:
-        return first, found, cases(first, found, loss, lr)
+    trial, again = first, found
+    # Nearer to zero where the point is so harsh that outputs are all 0 or 1 up to rounding.
+    for size in (1.0, 0.4, 0.1, 0.01, 1e-3):
+        there = run(patient, *random_point(first, found, seed, size), limit=_end(found) + 40)
+        seen = trained(there) if there.error is None else []
+        if not seen:
+            break
+        trial, again = there, seen
+        if not is_harsh(there, seen):
+            break
     return trial, again, cases(trial, again, loss, lr)
+
+
+def is_harsh(trial: Trial, found: list[Parameter]) -> bool:
+    """Whether a point is one at which nothing can be told: activations that are flat up to rounding, numbers that
+    are not finite, logarithms to which a small epsilon matters."""
+    tape, depends = trial.tape, dependence(trial.tape, found)
+    logs = {i for node in tape.nodes if name_of(node) in ("log", "log2", "log10") for i in node.inputs}
+    for node in tape.nodes[: found[0].versions[1]]:
+        value = node.value
+        if not depends[node.id] or value.dtype.kind != "f" or not value.size:
+            continue
+        if not np.all(np.isfinite(value)):
+            return True
+        if name_of(node) in ("tanh", "divide") and value.size > 1 and np.mean(np.abs(np.abs(value) - 1) < 1e-12) > 0.3:
+            return True
+        small = [a for a in node.args if type(a) is float and 0 < abs(a) < 1e-3]
+        if node.id in logs and name_of(node) == "add" and small and np.min(np.abs(value)) < 2e4 * abs(small[0]):
+            return True
+    return False
 
 
 def discover(patient: Patient) -> tuple[Trial, list[Parameter]]:
@@ -97,13 +151,24 @@ def discover(patient: Patient) -> tuple[Trial, list[Parameter]]:
         patient.promote(grown)
         trial = run(patient, {}, {}, _SOME)
     found = trained(trial) if trial.error is None else []
+    numbers = local_numbers(trial) if trial.error is None else {}
+    if numbers:
+        patient.locals = numbers
+        again = run(patient, {}, {}, _SOME)
+        more = trained(again) if again.error is None else []
+        own = {p.path for p in more} & set(again.names.grown.values())
+        patient.locals = {key: path for key, path in numbers.items() if path in own}
+        if own and len(more) > len(found):
+            trial, found = again, more
     if not found and trial.full:
         trial = run(patient, {}, {}, _MANY)
         found = trained(trial) if trial.error is None else []
     return trial, found
 
 
-def random_point(trial: Trial, found: list[Parameter], seed: int) -> tuple[dict[str, Any], dict[int, Any]]:
+def random_point(
+    trial: Trial, found: list[Parameter], seed: int, size: float = 1.0
+) -> tuple[dict[str, Any], dict[int, Any]]:
     """Return parameters at which no gradient is right by accident, and zeros for an optimizer's state."""
     rng = np.random.default_rng(seed)
     values: dict[str, Any] = {}
@@ -113,7 +178,7 @@ def random_point(trial: Trial, found: list[Parameter], seed: int) -> tuple[dict[
         shape = trial.tape[parameter.leaf].value.shape
         shapes.add(shape)
         fan = max(shape) if len([n for n in shape if n > 1]) > 1 else 4
-        point = rng.uniform(0.25, 1.0, shape) * rng.choice([-1.0, 1.0], shape) * min(1.0, 2.2 / np.sqrt(fan))
+        point = rng.uniform(0.25, 1.0, shape) * rng.choice([-1.0, 1.0], shape) * min(1.0, 2.2 / np.sqrt(fan)) * size
         if parameter.made is None:
             values[parameter.path] = point
         else:

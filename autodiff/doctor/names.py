@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from autodiff.doctor.probe import Probe
+from autodiff.doctor.probe import Probe, probe
 from autodiff.doctor.tape import Line
 
 _SKIP = (
@@ -43,6 +43,9 @@ class Names:
         self.bindings: list[Binding] = []
         self.visited: list[tuple[Line, int]] = []
         self.budget = 50_000
+        self.trained: dict[tuple[str, str, str], str] = {}  # local numbers to be followed, by file, function and name
+        self.values: dict[str, Any] = {}  # other values for these
+        self.grown: dict[int, str] = {}  # their nodes
         self.lost: list[str] = []
 
     def of(self, node: int, function: str | None = None) -> str | None:
@@ -65,11 +68,20 @@ def naming(names: Names, tape: Any, running: FrameType | None = None) -> Iterato
     seen: dict[int, dict[str, Any]] = {}
     last: dict[int, int] = {}
 
+    def follow(value: Any, path: str) -> Probe:
+        made = probe(np.float64(names.values.pop(path, value)))
+        made.scalar = True
+        assert made.node is not None
+        names.grown.setdefault(made.node, path)
+        return made
+
     def look(frame: FrameType) -> None:
         key = id(frame)
         line = Line(frame.f_code.co_filename, last[key], frame.f_code.co_name)
         before = seen[key]
         for name, value in list(frame.f_locals.items()):
+            if type(value) in (int, float) and (line.file, line.function, name) in names.trained:
+                frame.f_locals[name] = value = follow(value, names.trained[line.file, line.function, name])
             if isinstance(value, Probe):
                 mark = (id(value), value.node)
                 if before.get(name) != mark:

@@ -52,6 +52,8 @@ class Patient:
         self.numbers: dict[str, Place] = {}  # plain numbers, which may turn out to be trained
         self.sources: list[Place] = []  # what random numbers are drawn from
         self.spent: list[str] = []  # iterators among what was given, which a run would use up
+        self.spaces: list[dict[str, Any]] = []  # the names of modules
+        self.locals: dict[tuple[str, str, str], str] = {}  # local names of plain numbers that turned out to be trained
         self._holders: list[tuple[Any, Any]] = []
         self._rngs: list[tuple[Any, Any]] = []
         self._arrays: dict[int, tuple[Any, Any]] = {}
@@ -67,6 +69,7 @@ class Patient:
         made.function, made.args, made.kwargs = None, [], {}
         made.places, made._holders, made._rngs, made._arrays, made._seen = [], [], [], {}, set()
         made.numbers, made.sources, made.spent, made._paths = {}, [], [], set()
+        made.spaces, made.locals = [], {}
         made._keeps = False
         for held in {id(space): space for space in names}.values():
             for name, value in list(held.items()):
@@ -113,6 +116,7 @@ class Patient:
         if id(names) in self._seen or _is_library(names):
             return
         self._remember(names)
+        self.spaces.append(names)
         for name, value in list(names.items()):
             if not name.startswith("__"):
                 self._visit(value, f"::{prefix}{name}", names, name, wide=True)
@@ -259,6 +263,7 @@ class Patient:
         twin = Patient.__new__(Patient)
         twin.function, twin.args, twin.kwargs = self.function, self.args, self.kwargs
         twin.numbers, twin.sources, twin.spent, twin._paths = {}, [], [], set()
+        twin.spaces, twin.locals = [], {}
         twin.places, twin._holders, twin._rngs, twin._arrays, twin._seen = [], [], [], {}, set()
         twin._keeps = False
         twin._walk_roots()

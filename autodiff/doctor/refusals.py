@@ -36,6 +36,19 @@ def check(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         )
 
 
+def check_iterators(patient: Patient) -> None:
+    """Raise where a run would use up what cannot be put back."""
+    if patient.spent:
+        name = patient.spent[0].removeprefix("self.")
+        raise TypeError(f"{name} is an iterator, which one run uses up for good: give a list, as list({name})")
+
+
+def unchecked(found: list[Parameter], why: str) -> Report:
+    """Report that nothing could be compared."""
+    verdicts = [Verdict(p.name, (), "unchecked", None) for p in found]
+    return Report(f"The gradients could not be checked: {why}.", verdicts)
+
+
 def nothing_to_check(patient: Patient, trial: Trial, found: list[Parameter]) -> Report:
     """Report on a call that raised, or that trains nothing."""
     if trial.error is not None:

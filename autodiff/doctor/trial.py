@@ -33,6 +33,10 @@ class Trial:
         Other values that are left at the end: what was returned, and the last meaning of local names.
     error : Exception or None
         What their code raised, `where` on which line.
+    full : bool
+        Whether the run was ended because the tape was full.
+    point : tuple
+        The values and made arrays that the run was given; `length` is that of the tape when it ended.
     """
 
     tape: Tape
@@ -47,6 +51,9 @@ class Trial:
     where: Line | None = None
     locals: dict[str, Any] = field(default_factory=dict)
     full: bool = False
+    point: tuple[dict[str, Any], dict[int, Any]] = field(default_factory=lambda: ({}, {}))
+    tape_limit: int = 0
+    length: int = 0
 
     def sources(self) -> list[int]:
         """All arrays that were not computed on the tape."""
@@ -66,7 +73,7 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
         How many nodes to record at most; the call is ended there.
     """
     tape = Tape(limit)
-    trial = Trial(tape, Names())
+    trial = Trial(tape, Names(), point=(values, made), tape_limit=limit)
     with patient.restored(), recording(tape):
         given = {id(a) for a in _inside(patient.args)} | {id(a) for a in _inside(patient.kwargs)}
         owners: dict[int, tuple[Any, dict[int, Any]]] = {}
@@ -86,7 +93,11 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
         exchange(patient.places, instead)
         built: list[int] = []
         where: list[tuple[Line, ...]] = []
-        with silence(), patched(made, built, where):
+        trial.names.trained = dict(patient.locals)
+        trial.names.values = dict(values)
+        with silence(), patched(made, built, where, patient.spaces) as drawing:
+            for place in patient.sources:
+                place.put(drawing(place.array))
             returned = None
             try:
                 with naming(trial.names, tape) if name else contextlib.nullcontext():
@@ -98,6 +109,7 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
                 trial.where, trial.locals = _where(error)
         trial.made = {node: i for i, node in enumerate(built)}
         trial.made_at = dict(zip(built, where, strict=True))
+        trial.leaves.update(trial.names.grown)
         for path, array in patient.current().items():
             node = node_of(array)
             if node is not None:
@@ -109,6 +121,7 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
             if node is not None:
                 trial.ends.append((path, node))
         tape.limit = 10**9  # what is written from here on is ours
+        trial.length = len(tape)
     return trial
 
 

@@ -139,6 +139,29 @@ def trained(trial: Trial) -> list[Parameter]:
     return [p for p in found if meets & depends[p.leaf]]
 
 
+def local_numbers(trial: Trial) -> dict[tuple[str, str, str], str]:
+    """Find plain numbers of a function that become themselves plus something: ``b = 0.0`` and then ``b -= lr * db``.
+
+    Returns
+    -------
+    dict
+        Their names, by file, function and name.
+    """
+    tape = trial.tape
+    held: dict[tuple[str, str, str], Any] = {}
+    found: dict[tuple[str, str, str], str] = {}
+    for binding in trial.names.bindings:
+        key = binding.line.file, binding.line.function, binding.name
+        if binding.node is None and type(binding.value) in (int, float):
+            held[key] = binding.value
+        elif binding.node is not None and key in held and binding.name.isidentifier():
+            node, value = tape[binding.node], held.pop(key)
+            literal = any(type(arg) in (int, float) and arg == value for arg in node.args[:2])
+            if name_of(node) in ("add", "subtract") and literal and node.value.size == 1:
+                found[key] = binding.name
+    return found
+
+
 def _moved_by_others(trial: Trial, found: list[Parameter]) -> list[Parameter]:
     """Leave out data that are only prepared, as by ``X = X - X.mean(axis=0)``: nothing else has a part in that."""
     tape = trial.tape
