@@ -9,14 +9,18 @@ some hundredths of a second, and ends when the GPU has done them. Where there is
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 from machine import describe
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the checkout, where nothing is installed
 
 import autodiff
 import nn

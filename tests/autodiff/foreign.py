@@ -14,7 +14,8 @@ class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
 
     It speaks numpy's protocols and nothing else: no conversion to a numpy array unasked, no numpy array as an operand
     or as an index, 0-d ones included. Views share memory and know their base, as CuPy's do; a result without axes is
-    an array. CuPy is less strict in one thing: it takes numpy arrays as indices.
+    an array. What CuPy makes of ``out=`` is as it is there. CuPy is less strict in one thing: it takes numpy arrays as
+    indices.
     """
 
     def __init__(self, data: Any) -> None:
@@ -33,10 +34,12 @@ class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
     def __array_function__(self, function: Any, types: Any, args: Any, options: Any) -> Any:
         if Tensor in types:
             return NotImplemented
+        if options.get("out") is not None:
+            refuse_out(function, args, options)
         unasked = function not in (np.array, np.asarray)  # `like=` asks for a conversion
         return outside(function(*inside(args, unasked), **inside(options)), (args, options))
 
-    def __array__(self, *args: Any, **options: Any) -> Any:
+    def __array__(self, dtype: Any = None) -> Any:  # numpy warns that it takes no `copy`, before it is refused
         raise TypeError("a foreign array is not turned into a numpy array unasked")
 
     @property
@@ -71,6 +74,14 @@ class Foreign(np.lib.mixins.NDArrayOperatorsMixin):
         if name in ("item", "tolist", "tobytes") or not callable(found):
             return outside(found, self) if isinstance(found, np.ndarray) else found
         return lambda *args, **options: outside(found(*inside(args), **inside(options)), (self, args, options))
+
+
+def refuse_out(function: Any, args: Any, options: Any) -> None:
+    """Raise where CuPy 14 does so for an ``out=`` that numpy takes, and where it would leave NaNs out of it."""
+    if function in (np.min, np.amin, np.median):
+        raise TypeError(f"{function.__name__} does not write to out=")
+    if function in (np.cumsum, np.cumprod) and len(args) < 2 and options.get("axis") is None and args[0].ndim > 1:
+        raise ValueError(f"operands could not be broadcast together with shapes {args[0].shape} ({args[0].size},)")
 
 
 def inside(x: Any, strict: bool = True) -> Any:

@@ -278,6 +278,31 @@ def test_a_mixture_is_refused_as_without_a_program() -> None:
     assert len(compiled.programs) == 1
 
 
+@pytest.mark.parametrize(
+    "mixed",
+    [
+        lambda x, f: x.dot(f),
+        lambda x, f: x.reshape(-1).dot(f),
+        lambda x, f: x[f > 0],
+        lambda x, f: np.copyto(x * 1.0, f),
+        lambda x, f: (x * 1.0).__setitem__(slice(None), f),
+    ],
+)
+def test_what_numpys_arrays_do_themselves_names_both_kinds(mixed: Callable[[Any, Any], Any]) -> None:
+    """Numpy would convert, and versions of it warn first; a cupy.ndarray refuses either way."""
+    with pytest.raises(TypeError, match=r"numpy array, of shape \(3,\), and a \S+foreign\.Foreign, of \(3,\)"):
+        compile(mixed)(np.ones(3), Foreign(np.ones(3)))
+
+
+@pytest.mark.parametrize("values", [[3.0, 1.0, 2.0], [3.0, np.nan, 2.0]])
+def test_what_does_not_write_into_given_memory_makes_its_own(values: list[float]) -> None:
+    def totals(x: Any) -> Any:
+        return np.median(x) * 2, np.min(x) * 2, np.cumsum(x) * 2, np.cumprod(x[None]) * 2
+
+    compiled = follows(totals, [[Foreign(np.array(values) + i)] for i in range(CALLS)])
+    assert "median(x)" in str(compiled.program)
+
+
 def test_machine_code_is_for_numpys_arrays() -> None:
     pytest.importorskip("numba", reason="comes with the `numba` extra")
     training = Training(Foreign, plain(), OPTIMIZERS["SGD"])

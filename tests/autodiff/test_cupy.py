@@ -43,6 +43,8 @@ def lacking(op: Op, sample: Sample) -> str:
         return f"no {op.name}"
     if NO_SUCH_ARGUMENT & params.keys():
         return f"no {NO_SUCH_ARGUMENT & params.keys()} of {op.name}"
+    if op.name == "dot" and any(isinstance(operand, float) for operand in sample.operands):
+        return "no dot of a Python number"
     if op.name in ("quantile", "percentile"):
         if np.ndim(params["q"]) > 1:
             return "no quantiles of more than one axis"

@@ -33,6 +33,10 @@ _WITH_OUT: set[Any] = {
 }
 _WITH_OUT |= {np.choose, np.mean, np.std, np.var, np.median, np.round, np.outer, np.trace, np.argmax, np.argmin}
 REDUCTIONS = {np.sum, np.prod, np.max, np.min, np.any, np.all}
+#: Of these, what is left to make its own memory for other kinds of arrays. Given ``out=``, CuPy's minimum takes it for
+#: the dtype, its median expects another shape with ``keepdims=`` and does not write NaNs there, and its cumulative sums
+#: without an axis expect the shape of the operand.
+_NUMPYS_OUT: set[Any] = {np.min, np.median, np.cumsum, np.cumprod}
 #: Calls that are written as an assignment to their memory.
 _ASSIGNED: set[Any] = {np.where, np.copy, Method("copy"), Method("astype"), _like, put, pack}
 
@@ -64,6 +68,8 @@ def takes_out(call: Any) -> bool:
         return all(isinstance(v, Value) and v.dtype == call.result.dtype for v in call.args) and len(call.args) == 2
     if function in (np.astype, Method("astype")):
         return len(call.args) == 2 and not call.kwargs.keys() - {"copy"}
+    if function in _NUMPYS_OUT and call.result.home is not None:
+        return False
     if function in REDUCTIONS and call.result.home is not None:
         return True  # of numpy's, they are written as methods of ufuncs
     if function in (np.mean, np.std, np.var) and call.result.dtype.itemsize < 4:

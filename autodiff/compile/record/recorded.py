@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 from numpy.lib.mixins import NDArrayOperatorsMixin
 
-from autodiff.compile.kinds import bringing
+from autodiff.compile.kinds import bringing, home
 from autodiff.compile.tape import CompileError, Method, UfuncMethod, Value, put
 from autodiff.sources import caller
 from autodiff.tensor import Tensor
@@ -206,7 +206,7 @@ class Recorded(NDArrayOperatorsMixin):
             self.array[...] = concrete(new)
             return
         new = new if isinstance(new, Recorded) else self.recorder.constant(np.asarray(new, like=self.array))
-        if new.shape != self.shape or new.dtype != self.dtype:
+        if new.shape != self.shape or new.dtype != self.dtype or home(new.array) is not home(self.array):
             new = self.recorder.call(_like, (self, new), {})
         if self._parent is not None:
             parent = self._parent

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from autodiff.compile.kinds import LAZY, copied, described, home, overlap
-from autodiff.compile.record.places import is_plain
-from autodiff.compile.record.recorded import Recorded, concrete, mixing, refuse
-from autodiff.compile.tape import Call, Draw, Kind, Opaque, Tape, Value, decide, part, values_in
-from autodiff.sources import _OURS
+from autodiff.compile.record.places import is_array, is_plain
+from autodiff.compile.record.recorded import Recorded, _getitem, _like, concrete, mixing, refuse
+from autodiff.compile.tape import Call, Draw, Kind, Method, Opaque, Tape, Value, decide, part, put, values_in
+from autodiff.sources import _OURS, caller
 
 #: What gives an array whose numbers do not depend on those of its operand.
 _OF_SHAPE = {np.empty_like, np.zeros_like, np.ones_like, np.full_like}
+#: What numpy's arrays do by themselves, as their methods, with whatever is passed: no protocol is asked.
+_NUMPYS_OWN = {_getitem, put, _like}
 #: Frames that stand between a person's ``if`` and the array, and decide nothing themselves.
 _FOLDER = Path(__file__).parents[2]
 _BETWEEN = tuple(
@@ -82,6 +84,8 @@ class Recorder:
                 f"asks for order={kwargs['order']!r}, which depends on how an array lies in memory", "write order='C'"
             )
         arrays = (mixing if self.abroad else concrete)((args, kwargs))
+        if isinstance(function, Method) or function in _NUMPYS_OWN:
+            _same_kinds(function, *arrays)
         result = function(*arrays[0], **arrays[1])
         if not self.open:
             return result
@@ -179,6 +183,20 @@ class Recorder:
         return tree
 
 
+def _same_kinds(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Raise where numpy's array would convert another kind, of which its versions warn before it is refused."""
+    if not isinstance(args[0], (np.ndarray, np.generic)):
+        return
+    for x in _leaves((args[1:], kwargs)):
+        # A single number of another kind may be an index: numpy asks it for one.
+        if is_array(x) and not isinstance(x, np.ndarray) and (x.ndim or function not in (_getitem, put)):
+            line = caller()
+            raise TypeError(
+                f"the step computes with a numpy array, of shape {args[0].shape}, and a {described(x)}, of {x.shape}, "
+                f"at once: make both of one kind before they are passed{f' ({line})' if line else ''}"
+            )
+
+
 _own: dict[str, bool] = {}
 _RECORDING = str(Path(__file__).with_name("recording.py"))
 
@@ -200,13 +218,17 @@ def _line() -> tuple[str, int] | None:
 
 
 def _recorded_in(tree: Any) -> Iterator[Recorded]:
-    if isinstance(tree, Recorded):
-        yield tree
-    elif type(tree) in (tuple, list):
+    return (x for x in _leaves(tree) if isinstance(x, Recorded))
+
+
+def _leaves(tree: Any) -> Iterator[Any]:
+    if type(tree) in (tuple, list):
         for item in tree:
-            yield from _recorded_in(item)
+            yield from _leaves(item)
     elif type(tree) is dict:
-        yield from _recorded_in(list(tree.values()))
+        yield from _leaves(list(tree.values()))
+    else:
+        yield tree
 
 
 def _tree(function: Callable[[Any], Any], result: Any) -> Any:
