@@ -96,8 +96,8 @@ def _remembered(trial: Trial, found: list[Parameter], depends: list[int], made: 
     # What is made in the midst of a step, or once more in the next, is not kept from one to the other.
     several = any(len(p.versions) > 2 for p in found)
     held = set(trial.finals.values())
-    lasting = lambda n: n < begin or several or bool(held & _linear_descendants(tape, [n], set()))
-    made = [n for n in made if updates and n < max(updates) and trial.made_at.get(n) not in again and lasting(n)]
+    made = [n for n in made if updates and n < max(updates) and trial.made_at.get(n) not in again]
+    made = [n for n in made if n < begin or several or held & _linear_descendants(tape, [n], set())]
     mask = mask_of(found, 0, depends)
     loss = [id for id in tops(trial, mask, depends, set()) if id not in updates]
     rng = np.random.default_rng(0)

@@ -122,7 +122,11 @@ def patched(
             put(np.random, name, creating(getattr(np.random, name)))
         put(np.random, "shuffle", _shuffling(np.random.shuffle, bound=True))
         # Without a seed no two runs would be alike.
-        put(np.random, "default_rng", lambda seed=None: Drawing(quietly(make_rng, 0 if seed is None else seed).bit_generator))
+        put(
+            np.random,
+            "default_rng",
+            lambda seed=None: Drawing(quietly(make_rng, 0 if seed is None else seed).bit_generator),
+        )
         put(np.random, "RandomState", DrawingState)
         put(np.vectorize, "__call__", vectorized)
         for space in spaces:

@@ -10,6 +10,7 @@ import numpy as np
 
 from autodiff.doctor import refusals
 from autodiff.doctor.case import Case
+from autodiff.doctor.fewer import FEW
 from autodiff.doctor.patient import Patient
 from autodiff.doctor.report import Report
 from autodiff.doctor.rerun import by_running, lost
@@ -59,14 +60,19 @@ def examine(
 def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
     refusals.check_iterators(patient)
     report: Report | None = None
+    first = discover(patient)
     for seed in range(3):
-        trial, found, steps = observe(patient, seed, loss, lr)
+        trial, found, steps = observe(patient, seed, loss, lr, first)
         if not steps:
             return refusals.nothing_to_check(patient, trial, found)
         for case in steps:
             current = judged(case, lr, patient)
             if case.step and current.findings and not case.partly:
                 current.notes.append(f"this shows from step {case.step + 1} on; the first step is right")
+            if patient.cut:
+                few = next(iter(patient.cut.values()))
+                count = max(part.stop or 0 for part in few)
+                current.notes.append(f"seen with the first {count} of {patient.samples} samples")
             if report is None or (report.ok and current.findings):
                 report = current
             if current.findings:
@@ -105,10 +111,14 @@ def judged(case: Case, lr: float | None, patient: Patient | None = None) -> Repo
 
 
 def observe(
-    patient: Patient, seed: int, loss: Any = None, lr: float | None = None
+    patient: Patient,
+    seed: int,
+    loss: Any = None,
+    lr: float | None = None,
+    discovered: tuple[Trial, list[Parameter]] | None = None,
 ) -> tuple[Trial, list[Parameter], list[Case]]:
-    """Run a training call twice: as it stands, to find what it trains, then from a random point."""
-    first, found = discover(patient)
+    """Run a training call from a random point, after it was run as it stands, to find what it trains."""
+    first, found = discovered or discover(patient)
     if first.error is not None or not found:
         return first, found, []
     trial, again = first, found
@@ -144,7 +154,19 @@ def is_harsh(trial: Trial, found: list[Parameter]) -> bool:
 
 
 def discover(patient: Patient) -> tuple[Trial, list[Parameter]]:
-    """Run a training call as it stands and find the parameters."""
+    """Run a training call as it stands, or with fewer samples, and find the parameters."""
+    for few in FEW:
+        patient.shorten(few)
+        if not patient.cut:
+            break
+        trial, found = _discovered(patient)
+        if trial.error is None and found:
+            return trial, found
+    patient.cut = {}  # also where a number of samples is written down somewhere else, say
+    return _discovered(patient)
+
+
+def _discovered(patient: Patient) -> tuple[Trial, list[Parameter]]:
     trial = run(patient, {}, {}, _SOME)
     grown = [path for path, node in trial.finals.items() if path in patient.numbers and trial.tape[node].func]
     if grown:

@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from autodiff.doctor.fewer import LONG, cuts, is_large
+
+#: How many items of a long list are looked into.
+_FIRST = 200
 _LIBRARIES = (*sys.stdlib_module_names, "numpy", "autodiff", "nn", "tqdm", "matplotlib", "scipy", "pandas", "_pytest")
 
 
@@ -54,6 +58,8 @@ class Patient:
         self.spent: list[str] = []  # iterators among what was given, which a run would use up
         self.spaces: list[dict[str, Any]] = []  # the names of modules
         self.locals: dict[tuple[str, str, str], str] = {}  # local names of plain numbers that turned out to be trained
+        self.cut: dict[int, tuple[slice, ...]] = {}  # what is taken of large data, by their id
+        self.samples = 0  # how many samples these have
         self._holders: list[tuple[Any, Any]] = []
         self._rngs: list[tuple[Any, Any]] = []
         self._arrays: dict[int, tuple[Any, Any]] = {}
@@ -74,7 +80,7 @@ class Patient:
         for held in {id(space): space for space in names}.values():
             for name, value in list(held.items()):
                 if not name.startswith("__"):
-                    made._visit(value, name, held, name, wide=True)
+                    made._visit(value, name, held, name)
         return made
 
     def _walk_roots(self) -> None:
@@ -119,16 +125,17 @@ class Patient:
         self.spaces.append(names)
         for name, value in list(names.items()):
             if not name.startswith("__"):
-                self._visit(value, f"::{prefix}{name}", names, name, wide=True)
+                self._visit(value, f"::{prefix}{name}", names, name)
 
-    def _visit(self, value: Any, path: str, holder: Any, key: Any, wide: bool = False) -> None:
+    def _visit(self, value: Any, path: str, holder: Any, key: Any) -> None:
         if isinstance(value, np.ndarray):
             if value.dtype == object:
                 self._walk_cells(value, path)
-            elif value.dtype.kind in "biuf" and not (wide and value.size > 2_000_000):
+            elif value.dtype.kind in "biuf":
                 self.places.append(Place(self._unique(path), holder, key, value))
                 if self._keeps:
-                    self._arrays.setdefault(id(value), (value, value.copy()))
+                    # Large data are not copied but guarded: what runs in their place is a part of them.
+                    self._arrays.setdefault(id(value), (value, None if is_large(value) else value.copy()))
         elif isinstance(value, (np.random.Generator, np.random.RandomState)):
             self.sources.append(Place(path, holder, key, value))
             self._walk(value, path)
@@ -203,9 +210,10 @@ class Patient:
         for key, item in list(value.items()):
             self._visit(item, path(key), value, key)
 
-    def _walk_list(self, value: list[Any], path: Callable[[int], str]) -> None:
+    def _walk_list(self, value: list[Any] | deque[Any], path: Callable[[int], str]) -> None:
         self._remember(value)
-        for i, item in enumerate(list(value)):
+        # Of thousands of samples the first will do; the others are seen as what they are, data.
+        for i, item in enumerate(list(value)[: _FIRST if len(value) > LONG else None]):
             self._visit(item, path(i), value, i)
 
     def _walk_cells(self, value: Any, path: str) -> None:
@@ -232,12 +240,19 @@ class Patient:
         """Put everything back at the end as it was: attributes, lists, arrays, random states."""
         legacy, plain = np.random.get_state(), random.getstate()
         rules, shown = np.geterr(), np.get_printoptions()
+        guarded = [array for array, before in self._arrays.values() if before is None and array.flags.writeable]
+        for array in guarded:
+            array.flags.writeable = False
         try:
             yield
         finally:
             for holder, before in self._holders:
                 _put_back(holder, before)
+            for array in guarded:
+                array.flags.writeable = True
             for array, before in self._arrays.values():
+                if before is None:
+                    continue
                 if array.shape == before.shape and array.tobytes() != before.tobytes():
                     writeable = array.flags.writeable
                     array.flags.writeable = True
@@ -251,6 +266,12 @@ class Patient:
             random.setstate(plain)
             np.seterr(**rules)
             np.set_printoptions(**shown)
+
+    def shorten(self, few: int) -> None:
+        """From now on run with a part of the samples, where there are many."""
+        given = {id(place.array) for place in self.places if place.holder is self.args or place.holder is self.kwargs}
+        arrays = [place.array for place in self.places if isinstance(place.array, np.ndarray)]
+        self.cut, self.samples = cuts(arrays, given, few)
 
     def promote(self, paths: list[str]) -> None:
         """From now on put arrays in the place of the plain numbers at these paths."""

@@ -11,7 +11,7 @@ import numpy as np
 from numpy import asarray  # bound here: while a tape runs, np.array is another
 
 from autodiff.doctor.calls import Item, Named, Part, Unfit, added_at, fitted, is_whole, put
-from autodiff.doctor.tape import Ref, Tape
+from autodiff.doctor.tape import Ref, Tape, same
 
 #: The tapes that are running, the innermost last.
 _tapes: list[Tape] = []
@@ -244,7 +244,7 @@ def node_of(array: Any) -> int | None:
     data = array.view(np.ndarray)
     if array.node is not None and array.node < len(tape):
         held = tape[array.node].value
-        if held.shape == data.shape and held.dtype == data.dtype and held.tobytes() == data.tobytes():
+        if held.shape == data.shape and held.dtype == data.dtype and same(held, data):
             return array.node
     if array.via is not None:
         source, func, args, kwargs = array.via

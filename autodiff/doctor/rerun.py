@@ -27,10 +27,11 @@ def lost(patient: Patient, case: Case) -> bool:
     rng = np.random.default_rng(1)
     along = {p.path: rng.normal(size=case.tape[p.leaf].value.shape) for p in case.parameters}
     for step in (1e-5, 1e-7):
-        sides = [_shifted(patient, case, {path: t * step * v for path, v in along.items()}) for t in (1, -1)]
-        if sides[0] is None or sides[1] is None:
+        up_side = _shifted(patient, case, {path: step * v for path, v in along.items()})
+        down_side = _shifted(patient, case, {path: -step * v for path, v in along.items()})
+        if up_side is None or down_side is None:
             return False
-        (up, above), (down, below) = sides
+        (up, above), (down, below) = up_side, down_side
         expected = 0.0
         for p in case.parameters:
             version = p.versions[0]
@@ -57,10 +58,10 @@ def by_running(patient: Patient, case: Case) -> Truth | None:
         for i in np.ndindex(found.shape):
             unit = np.zeros(found.shape)
             unit[i] = 1e-5
-            sides = [_shifted(patient, case, {p.path: t * unit}) for t in (1, -1)]
-            if sides[0] is None or sides[1] is None:
+            up_side, down_side = _shifted(patient, case, {p.path: unit}), _shifted(patient, case, {p.path: -unit})
+            if up_side is None or down_side is None:
                 return None
-            (up, above), (down, below) = sides
+            (up, above), (down, below) = up_side, down_side
             move = float((above[p.versions[0]].value - below[p.versions[0]].value)[i])
             found[i] = (up - down) / move if move else 0.0
             done += 1

@@ -63,10 +63,11 @@ class Enough(BaseException):
 class Tape:
     """What was computed, in order."""
 
-    def __init__(self, limit: int = 20_000) -> None:
+    def __init__(self, limit: int = 20_000, room: float = float("inf")) -> None:
         self.nodes: list[Node] = []
         self.limit = limit
-        self._by_value: dict[tuple[tuple[int, ...], bytes], int] = {}
+        self.room = room  # how many bytes more it may take
+        self._by_value: dict[tuple[tuple[int, ...], int], int] = {}
         self._by_number: dict[float, int] = {}
         self._constants: dict[int, tuple[Any, int]] = {}
 
@@ -91,7 +92,8 @@ class Tape:
 
     def record(self, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any], value: Any) -> Node:
         """Write down a call whose arguments already hold `Ref` where nodes stand."""
-        if len(self.nodes) >= self.limit:
+        self.room -= np.size(value) * 8
+        if len(self.nodes) >= self.limit or self.room < 0:
             raise Enough
         inputs = tuple(dict.fromkeys(refs((args, kwargs))))
         return self._add(Node(len(self.nodes), array(value), func, args, kwargs, inputs, running()))
@@ -102,7 +104,8 @@ class Tape:
             return None
         if not data.ndim:
             return self._by_number.get(float(data))
-        return self._by_value.get((data.shape, data.tobytes()))
+        found = self._by_value.get((data.shape, hash(data.tobytes())))
+        return found if found is not None and same(self.nodes[found].value, data) else None
 
     def find_number(self, number: float) -> int | None:
         """Return the latest node with exactly this one number."""
@@ -115,7 +118,7 @@ class Tape:
             if value.size == 1:
                 self._by_number[float(value.reshape(()))] = node.id
             if value.ndim:
-                self._by_value[value.shape, value.tobytes()] = node.id
+                self._by_value[value.shape, hash(value.tobytes())] = node.id
         return node
 
     def ancestors(self, ids: Iterable[int], stop: frozenset[int] | set[int] = frozenset()) -> set[int]:
@@ -167,6 +170,13 @@ class Tape:
             take = lambda ref: new.get(ref.id, self.nodes[ref.id].value)
             new[id] = node.func(*swapped(node.args, take), **swapped(node.kwargs, take))
         return new
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two arrays of one shape and type are the same bit for bit."""
+    if one.size > 4096 and one.dtype == np.float64 == other.dtype:
+        return bool(np.array_equal(one.view(np.int64), other.view(np.int64)))
+    return bool(one.tobytes() == other.tobytes())
 
 
 def telling(data: Any) -> bool:

@@ -72,14 +72,15 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
     limit : int
         How many nodes to record at most; the call is ended there.
     """
-    tape = Tape(limit)
+    tape = Tape(limit, room=600_000_000 if limit > 10_000 else 200_000_000)
     trial = Trial(tape, Names(), point=(values, made), tape_limit=limit)
     with patient.restored(), recording(tape):
-        given = {id(a) for a in _inside(patient.args)} | {id(a) for a in _inside(patient.kwargs)}
+        given = {id(a) for a in _inside([*patient.args, *patient.kwargs.values()])}
         owners: dict[int, tuple[Any, dict[int, Any]]] = {}
 
         def instead(place: Place) -> Probe:
-            twin = _twin(place.array, owners)
+            part = patient.cut.get(id(place.array))
+            twin = _twin(place.array, owners) if part is None else _wide(place.array[part])
             value = values.get(place.path)
             if value is not None:
                 twin[...] = value
@@ -123,6 +124,10 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
         tape.limit = 10**9  # what is written from here on is ours
         trial.length = len(tape)
     return trial
+
+
+def _wide(array: Any) -> Any:
+    return array.astype(np.float64 if array.dtype.kind == "f" else array.dtype)  # a copy in any case
 
 
 def _twin(array: Any, owners: dict[int, tuple[Any, dict[int, Any]]]) -> Any:

@@ -139,7 +139,11 @@ def _moved(tape: Tape, node: Node, tensors: dict[int, Any], depends: list[int]) 
     index = np.where(mine, near - far, 0)
     if near.shape != node.value.shape or np.any(near[~mine] != beyond[~mine]):
         return None  # it computes
-    if np.any(near[~mine] != node.value[~mine]) or np.any(index != np.rint(index)) or np.any((index < 0) | (index >= x.size)):
+    if (
+        np.any(near[~mine] != node.value[~mine])
+        or np.any(index != np.rint(index))
+        or np.any((index < 0) | (index >= x.size))
+    ):
         return None
     gathered = tensors[live[0]].reshape(-1)[index.astype(int)]
     result = np.where(mine, gathered, np.where(mine, 0.0, node.value))
