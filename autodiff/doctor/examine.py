@@ -62,7 +62,7 @@ def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
     report: Report | None = None
     first = discover(patient)
     for seed in range(3):
-        trial, found, steps = observe(patient, seed, loss, lr, first)
+        trial, found, steps = observe(patient, first, seed, loss, lr)
         if not steps:
             return refusals.nothing_to_check(patient, trial, found)
         for case in steps:
@@ -102,23 +102,17 @@ def judged(case: Case, lr: float | None, patient: Patient | None = None) -> Repo
             case.truth, case.doubt = None, f"{why}, so that its derivative is not known"
             return report_on(case, lr)
         case.truth, case.partly = found, True
-        case.notes.append(
-            f"{why}: the true gradients are from running the code at neighbouring points, and no line can be searched for"
-        )
+        case.notes.append(f"{why}: the true gradients are by running the code again, and no line can be searched for")
         return report_on(case, lr)
     except Exception as error:
         return refusals.unchecked(case.parameters, f"the analysis ended with {type(error).__name__}: {error}")
 
 
 def observe(
-    patient: Patient,
-    seed: int,
-    loss: Any = None,
-    lr: float | None = None,
-    discovered: tuple[Trial, list[Parameter]] | None = None,
+    patient: Patient, discovered: tuple[Trial, list[Parameter]], seed: int, loss: Any = None, lr: float | None = None
 ) -> tuple[Trial, list[Parameter], list[Case]]:
     """Run a training call from a random point, after it was run as it stands, to find what it trains."""
-    first, found = discovered or discover(patient)
+    first, found = discovered
     if first.error is not None or not found:
         return first, found, []
     trial, again = first, found
