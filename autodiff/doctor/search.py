@@ -11,11 +11,14 @@ import numpy as np
 from autodiff.doctor.case import NOISE, Case, aligned, proportion
 from autodiff.doctor.factors import factor_faults
 from autodiff.doctor.known import Entry, Known
+from autodiff.doctor.repeats import pairings, siblings, twins
 from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.tape import Line
 
-#: The longest that a search may take, in seconds.
+#: The longest that a search may take, in seconds of the processor, so that other load changes no report.
 BUDGET = 1.2
+#: Runs of one line up to which a fault may be in one of them alone, as of the layers of a network.
+SEVERAL = 3
 
 
 @dataclass
@@ -83,7 +86,7 @@ def faults(case: Case, known: Known, lr: float | None = None) -> list[Fault]:
     state = _State(case, known, lr)
     found: list[Fault] = []
     settled: set[str] = set()
-    end = time.monotonic() + BUDGET
+    end = time.thread_time() + BUDGET
     while len(found) < 12:
         wrong = state.wrong()
         if not wrong:
@@ -122,17 +125,23 @@ def _next(state: _State, wrong: list[str], end: float) -> Fault:
     before = _score(state, state.values)
     best: tuple[tuple[float, ...], int, Entry, Any, dict[int, Any]] | None = None
     for order, node in enumerate([*chain, *operands]):
+        again = twins(case, node, reach)
         for entry in _entries(state, node, wrong):
-            if time.monotonic() > end:
+            if time.thread_time() > end:
                 break
-            tried = _tried(state, node, entry)
-            if tried is None:
-                continue
-            gain, left = _score(state, tried, best[0][0] + before[0] if best else -1)
-            rank = ("value", "part", "adjoint", "slope").index(entry.kind)
-            key = (gain - before[0], -left, order < len(chain), rank if gain > before[0] else 0, -order)
-            if (gain > before[0] or left < before[1]) and (best is None or key > best[0]):
-                best = key, node, entry, tried[node], tried
+            ways = pairings(node, entry, again, siblings(case, state.known, entry)) if len(again) > 1 else []
+            if len(again) <= SEVERAL:
+                ways.append({node: entry})
+            for way in ways:
+                tried = _tried(state, way)
+                if tried is None:
+                    continue
+                gain, left = _score(state, tried, best[0][0] + before[0] if best else -1)
+                rank = ("value", "part", "adjoint", "slope").index(entry.kind)
+                late = rank if gain > before[0] else 0
+                key = (gain - before[0], -left, len(way) > 1, order < len(chain), late, -order)
+                if (gain > before[0] or left < before[1]) and (best is None or key > best[0]):
+                    best = key, node, entry, tried[node], tried
     if best is None or (best[0][0] <= 0 and -best[0][1] >= before[1]):
         return _unexplained(state, first, wrong)
     _, node, entry, right, values = best
@@ -226,17 +235,16 @@ def _entries(state: _State, node: int, wrong: list[str]) -> list[Entry]:
     return found
 
 
-def _tried(state: _State, node: int, entry: Entry) -> dict[int, Any] | None:
-    """Put an entry in a node's place and compute again what depends on it; None where that raises."""
+def _tried(state: _State, way: dict[int, Entry]) -> dict[int, Any] | None:
+    """Put entries in the places of nodes and compute again what depends on them; None where that raises."""
     case, tape = state.case, state.case.tape
-    factor = 1.0
-    if entry.kind in ("adjoint", "part"):
-        factor = _upstream(state, node) or 1.0
     wanted = [c.node for c in case.claims.values()]
-    kept = {id: v for id, v in state.values.items() if id != node}
-    below = tape.descendants([node])
+    kept = {id: v for id, v in state.values.items() if id not in way}
+    below = tape.descendants(way)
     start = {id: v for id, v in kept.items() if id not in below}
-    start[node] = entry.value * factor
+    for node, entry in way.items():
+        factor = _upstream(state, node) if entry.kind in ("adjoint", "part") else None
+        start[node] = entry.value * (factor or 1.0)
     try:
         with np.errstate(all="ignore"):
             return {**kept, **tape.replay(start, [*wanted, *(i for i in below if i <= max(wanted))])}
@@ -253,7 +261,7 @@ def _rescaled(
     if len(offs) != 1 or 1.0 in offs:
         return values, right
     scaled = Entry(entry.kind, entry.node, entry.value / next(iter(offs)), entry.to)
-    tried = _tried(state, node, scaled)
+    tried = _tried(state, {node: scaled})
     return (tried, tried[node]) if tried is not None else (values, right)
 
 

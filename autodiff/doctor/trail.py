@@ -78,7 +78,7 @@ def renamed(case: Case, line: Line, node: int) -> tuple[Line, ...]:
     """Return the line of the backward pass that gave a name on `line` to a number, or to a value made before it."""
     assert case.truth is not None
     said = loads(line)
-    for b in reversed([b for b in case.trial.names.bindings if case.truth.loss < b.at <= node]):
+    for b in reversed([b for b in case.trial.names.bindings if judged_from(case) < b.at <= node]):
         if b.name not in said or b.line == line or b.line.function != line.function:
             continue
         before = b.node is None or b.node in case.truth.forward or case.tape[b.node].func is None
@@ -91,7 +91,7 @@ def named(case: Case, line: Line, nodes: Iterable[int], until: int) -> tuple[Lin
     """Return the line that last gave one of `nodes`, which the backward pass made, the name that `line` says."""
     assert case.truth is not None
     said, wanted = loads(line), {i for i in nodes if i not in case.truth.forward}
-    for b in reversed([b for b in case.trial.names.bindings if case.truth.loss < b.at <= until]):
+    for b in reversed([b for b in case.trial.names.bindings if judged_from(case) < b.at <= until]):
         if b.node in wanted and b.name in said and b.line.function == line.function and b.line != line:
             return (b.line,)
     return ()
@@ -115,7 +115,7 @@ def silent(case: Case, line: Line, node: int) -> tuple[Line, ...]:
 def unmoved(case: Case, path: str) -> tuple[Line, ...]:
     """Return the lines to blame where a parameter stays as it is: its assignment, or where its likes are updated."""
     tail = path.replace("'", '"').rsplit(".", 1)[-1].rsplit("::", 1)[-1]
-    after = case.truth.loss if case.truth is not None else 0
+    after = judged_from(case)
     for line, at in reversed(case.trial.names.visited):
         if at > after and any(_says(target, tail) for target in targets(line)):
             return tuple(dict.fromkeys((line, *origin(case, line, at))))
@@ -128,7 +128,18 @@ def unmoved(case: Case, path: str) -> tuple[Line, ...]:
 
 def _says(target: str, tail: str) -> bool:
     target = target.replace("'", '"')
-    return target == tail or target.endswith(f".{tail}") or target.endswith(tail[tail.find("[") :] if "[" in tail else f".{tail}")
+    return (
+        target == tail
+        or target.endswith(f".{tail}")
+        or target.endswith(tail[tail.find("[") :] if "[" in tail else f".{tail}")
+    )
+
+
+def judged_from(case: Case) -> int:
+    """Where on the tape the forward pass ends, of the first sample where each has a pass of its own."""
+    ends = [output for output, _ in case.pairs]
+    ends += [id for id in (case.output, case.truth.loss if case.truth is not None else None) if id is not None]
+    return min(ends, default=0)
 
 
 def counted(case: Case, line: Line) -> tuple[Line, ...]:
@@ -156,7 +167,9 @@ def loads(line: Line) -> frozenset[str]:
 def targets(line: Line) -> tuple[str, ...]:
     """Return what a line assigns to."""
     found = statement_at(line)
-    roots = found.targets if isinstance(found, ast.Assign) else [found.target] if isinstance(found, ast.AugAssign) else []
+    roots = (
+        found.targets if isinstance(found, ast.Assign) else [found.target] if isinstance(found, ast.AugAssign) else []
+    )
     flat: list[ast.expr] = []
     for root in roots:
         flat += root.elts if isinstance(root, (ast.Tuple, ast.List)) else [root]

@@ -40,7 +40,8 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
             last = max((case.claims[p].update for p in fault.parameters), default=user)
             second = alias(case, fault.node, last)
             if second is not None:
-                return tuple(dict.fromkeys((second, *tape[fault.node].lines[:1])))
+                first = [b.line for b in case.trial.names.bound(fault.node) if b.name != "return"]
+                return tuple(dict.fromkeys((second, *first[:1])))
             made = tape[fault.node].lines
             if len(made) > 1 and made[0].function != made[1].function and tape[user].lines[:1] == made[1:2]:
                 return made[1:2]
@@ -113,7 +114,11 @@ def doubtful(case: Case, known: Known, node: int) -> int | None:
         matches = known.find(tape[i].value)
         sound = any(m.factor > 0 and (m.entry.kind != "value" or abs(m.factor - 1) < NOISE) for m in matches)
         top = case.output is not None and tape[i].value.shape == tape[case.output].value.shape
-        if not sound or (not derived and case.depends[i]) or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches)):
+        if (
+            not sound
+            or (not derived and case.depends[i])
+            or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches))
+        ):
             return i
     return None
 
@@ -122,7 +127,7 @@ def widened(case: Case, fault: Fault, lines: tuple[Line, ...]) -> tuple[Line, ..
     """Add where the operands of a value, right but out of place, were given the names under which they are used."""
     if not lines or fault.kind not in ("value", "unknown"):
         return lines
-    backward = [i for i in case.tape[fault.first].inputs if case.tape[i].func is not None]
+    backward = [i for i in (fault.first, *case.tape[fault.first].inputs) if case.tape[i].func is not None]
     more = (*named(case, lines[0], backward, fault.first), *renamed(case, lines[0], fault.first))
     return tuple(dict.fromkeys((*lines, *more)))[:3]
 
