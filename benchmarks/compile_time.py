@@ -28,7 +28,7 @@ def main() -> None:
     options = parser.parse_args()
     where = one_core.pin()
     print(
-        "| | eager step, µs | calls that record | their time, eager steps | beyond their steps | first one | earned back |"
+        "| | eager step, µs | calls that record | their time, eager steps | beyond their steps | first | earned back |"
     )
     print("|---|---:|---:|---:|---:|---:|---:|")
     for size in options.sizes.split(","):
