@@ -33,6 +33,16 @@ def factor_faults(case: Case, known: Known, found: dict[str, Scale], values: dic
     ]
 
 
+def _turn(steps: list[tuple[int, float]], off: float) -> int | None:
+    """The derivative from which on all that follow have a wrong factor; None where the last one has none."""
+    found = None
+    for id, factor in reversed(steps):
+        if not (factor < 0 if off < 0 else _is(factor, off)):
+            break
+        found = id
+    return found
+
+
 def _shares(off: float, part: float) -> bool:
     return off < 0 if part < 0 else abs(abs(off) - part) <= NOISE * part
 
@@ -68,6 +78,10 @@ def _place(
     every = set.intersection(*(tape.ancestors([c.moved], stop=stop) for c in case.claims.values()))
     # Where all gradients share the factor, it came in above the place where their ways part.
     everywhere = not right and len(case.claims) > 1
+    if everywhere:
+        turn = _turn([(id, m[0].factor) for id in sorted(own & every) if (m := known.find(value(id), "adjoint"))], off)
+        if turn is not None:
+            return "factor", turn
     steps: list[tuple[int, float]] = []
     before: dict[int, float] = {}
     for id in sorted(own):
@@ -79,8 +93,6 @@ def _place(
         previous = before[max(up)] if up else 1.0
         before[id] = factor
         steps.append((id, factor))
-        if everywhere and id in every and (factor < 0 if off < 0 else _is(factor, off)):
-            return "factor", id
         if id in shared or not _is(factor / previous, off):
             continue
         # A slope that is wrong by this factor is the first cause.

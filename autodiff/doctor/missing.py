@@ -140,7 +140,9 @@ def labels_unused(case: Case) -> list[Finding]:
     if not unused or not given & updates or any(tape.descendants(unused) - set(unused) & updates):
         return []
     name = _short(case.trial.leaves.get(unused[0], "an argument"))
-    text = f"no update depends on {name}, of shape {tape[unused[0]].value.shape}: the labels have no part in the gradients"
+    text = (
+        f"no update depends on {name}, of shape {tape[unused[0]].value.shape}: the labels have no part in the gradients"
+    )
     return [Finding("labels_missing", text, None, (), tuple(_short(p.path) for p in case.parameters))]
 
 
@@ -150,9 +152,14 @@ def odd_rates(case: Case) -> list[Finding]:
     paths = {v: p.path for p in case.parameters for v in p.versions}
     found = []
     for path, claim in case.claims.items():
+        for lines in [tape[id].lines[:1] for id, value in claim.scalars if not value][:1]:
+            text = "multiplies the gradient by 0: the parameter stays as it is"
+            found.append(Finding("factor", text, None, lines, (_short(path),)))
         for id, _ in claim.scalars if claim.normalised else ():
             operands = [i for i in tape[id].inputs if tape[i].value.size == 1]
-            turned = [j for i in operands if name_of(tape[i]) in ("divide", "negative", "multiply") for j in tape[i].inputs]
+            turned = [
+                j for i in operands if name_of(tape[i]) in ("divide", "negative", "multiply") for j in tape[i].inputs
+            ]
             for i in (*operands, *turned):
                 if i in paths and tape[id].value.size > 1:
                     text = f"multiplies the gradient by {_short(paths[i])}, a parameter, where a learning rate belongs"
@@ -184,7 +191,8 @@ def labels_shape(case: Case) -> list[Finding]:
             f"{tape[labels].value.shape}: numpy makes {(n, n)} of them, every sample with every label"
         )
         fix = f"{said} = {said}.reshape({', '.join(map(str, shape)) if len(shape) > 1 else n})"
-        return [Finding("label_broadcast", text, fix, (line,), tuple(_short(p.path) for p in case.parameters))]
+        lines = tuple(dict.fromkeys((line, *tape[flat].lines[:1])))
+        return [Finding("label_broadcast", text, fix, lines, tuple(_short(p.path) for p in case.parameters))]
     return []
 
 

@@ -110,7 +110,9 @@ def _misfit(trial: Trial, line: Line | None) -> Finding | None:
     if not shapes:
         return None
     told = ", ".join(f"{name} {shape}" for name, shape in shapes.items())
-    return Finding("shapes", f"raises {trial.error}; the shapes are {told}", None, (line,), ())
+    made = [b.line for b in trial.names.bindings if b.name in shapes and b.line.function == line.function]
+    lines = tuple(dict.fromkeys((line, *(one for one in made[-1:] if one != line))))
+    return Finding("shapes", f"raises {trial.error}; the shapes are {told}", None, lines, ())
 
 
 __all__ = ["Verdict", "check", "nothing_to_check"]

@@ -71,7 +71,8 @@ class _State:
 
     def wrong(self) -> list[str]:
         """The parameters whose claims are more than a usual factor away from the truth."""
-        return [path for path, s in self.scales().items() if not self._near(s)]
+        found = self.scales().items()
+        return [path for path, s in found if not self._near(s) and self.case.claims[path].factor]
 
     def _near(self, s: Scale) -> bool:
         if not s.proportional:

@@ -17,8 +17,7 @@ from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.search import faults
 from autodiff.doctor.spell import name_for
 from autodiff.doctor.trail import origin
-from autodiff.doctor.where import widened
-
+from autodiff.doctor.where import at_top, widened
 
 #: Causes that say what a value is not, and not which of its operands made it so.
 UNSURE = {
@@ -30,7 +29,11 @@ UNSURE = {
     "output_missing",
     "error_missing",
     "upstream_dlda",
+    "factor",
 }
+#: Causes that lie in the derivative of the loss by the output, or in the slope that it is multiplied with.
+TOP = {"mse_delta_with_bce", "bce_half", "bce_sign", "swapped", "labels_missing", "output_missing", "error_missing"}
+TOP |= {"divided_by_slope", "wrong_labels", "plus_for_minus", "product_for_difference", "sign_of_error"}
 
 
 def report_on(case: Case, lr: float | None) -> Report:
@@ -79,6 +82,8 @@ def _explained(case: Case, known: Known, lr: float | None) -> list[Finding]:
     try:
         for fault in faults(case, known, lr):
             cause = cause_of(case, known, fault)
+            if cause.code in TOP:
+                cause = replace(cause, lines=at_top(case, known, fault, cause.lines))
             if cause.code in UNSURE:
                 cause = replace(cause, lines=widened(case, fault, cause.lines))
             paths = tuple(_short(p) for p in fault.parameters)
@@ -176,7 +181,7 @@ def _unchecked(case: Case) -> Report:
     verdicts = [Verdict(_short(p), s, "unchecked", None) for p, s in zip(case.versions, shapes, strict=True)]
     findings = labels_shape(case) or labels_unused(case)
     text = case.doubt or "the loss could not be found"
-    cure = '; say which loss it is meant to be, loss="bce", "ce" or "mse"' if "no loss" in text else ""
+    cure = '; say which loss it is meant to be, loss="bce", "cross_entropy" or "mse"' if "no loss" in text else ""
     report = Report("", verdicts, findings, [], [text + cure])
     report.summary = f"The gradients could not be checked: {findings[0].text if findings else text}."
     return report

@@ -67,6 +67,8 @@ def origin(case: Case, line: Line, until: int) -> tuple[Line, ...]:
 
 def _first(bindings: list[Binding], latest: Binding) -> Binding:
     """The first name of what a name means: the same node, or the very same number."""
+    if type(latest.value) is int:  # small ones are the same everywhere
+        return latest
     for b in bindings:
         same = b.node == latest.node if latest.node is not None else b.node is None and b.value is latest.value
         if same and not isinstance(statement_at(b.line), ast.FunctionDef):
@@ -127,12 +129,13 @@ def unmoved(case: Case, path: str) -> tuple[Line, ...]:
 
 
 def _says(target: str, tail: str) -> bool:
+    """Whether an assignment to `target` may be one to the parameter whose path ends on `tail`."""
     target = target.replace("'", '"')
-    return (
-        target == tail
-        or target.endswith(f".{tail}")
-        or target.endswith(tail[tail.find("[") :] if "[" in tail else f".{tail}")
-    )
+    holder, item, key = target.rpartition("[")
+    of = tail.rpartition("[")
+    if item and of[1] and key[:-1].isidentifier():  # parameters[key]
+        return holder.rsplit(".", 1)[-1] == of[0]
+    return target in (tail, f"self.{tail}") or target.endswith((f".{tail}", of[1] + of[2] if of[1] else f".{tail}"))
 
 
 def judged_from(case: Case) -> int:

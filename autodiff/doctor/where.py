@@ -78,7 +78,7 @@ def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line,
         users = [i for i in tape.consumers().get(fault.node, ()) if i not in case.truth.forward]
         after = tape[min(users)].lines[:1] if users else ()
         lines = tuple(dict.fromkeys((*with_doubtful(case, known, fault.node, lines), *after)))
-    return tuple(dict.fromkeys((*lines, *counted(case, lines[0]))))
+    return tuple(dict.fromkeys((*lines, *counted(case, lines[0]))))[:2]
 
 
 def with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line, ...]) -> tuple[Line, ...]:
@@ -90,12 +90,30 @@ def with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line,
         return tuple(dict.fromkeys((*lines, *silent(case, lines[0], node))))
     made = case.tape[operand].lines[:2]
     if len(made) > 1 and is_helper(made[0]) and any(_other_calls(case, known, case.tape[operand].lines, made[0])):
-        made = made[1:]
+        made = made[1:] if made[1] not in lines else made
     return tuple(dict.fromkeys((*lines, *made[:1])))
 
 
 def doubtful(case: Case, known: Known, node: int) -> int | None:
     """The operand of a value, made on another line of the backward pass, that is nothing right itself."""
+    tape = case.tape
+    found = _operands(case, node)
+    derived = [i for i in found if any(m.entry.kind in ("adjoint", "part") for m in known.find(tape[i].value))]
+    for i in sorted(found, reverse=True):
+        matches = known.find(tape[i].value)
+        sound = any(m.factor > 0 and (m.entry.kind != "value" or abs(m.factor - 1) < NOISE) for m in matches)
+        top = case.output is not None and tape[i].value.shape == tape[case.output].value.shape
+        if (
+            not sound
+            or (not derived and case.depends[i])
+            or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches))
+        ):
+            return i
+    return None
+
+
+def _operands(case: Case, node: int) -> list[int]:
+    """The values of the backward pass, made on other lines, that the line of a value takes."""
     tape = case.tape
     assert case.truth is not None
     here = tape[node].lines[:1]
@@ -109,18 +127,13 @@ def doubtful(case: Case, known: Known, node: int) -> int | None:
                 stack.append(i)
             else:
                 found.append(i)
-    derived = [i for i in found if any(m.entry.kind in ("adjoint", "part") for m in known.find(tape[i].value))]
-    for i in sorted(found, reverse=True):
-        matches = known.find(tape[i].value)
-        sound = any(m.factor > 0 and (m.entry.kind != "value" or abs(m.factor - 1) < NOISE) for m in matches)
-        top = case.output is not None and tape[i].value.shape == tape[case.output].value.shape
-        if (
-            not sound
-            or (not derived and case.depends[i])
-            or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches))
-        ):
-            return i
-    return None
+    return found
+
+
+def at_top(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Add the line of the derivative by the output, where that is multiplied with the slope on another line."""
+    made = [i for i in _operands(case, fault.first) if i in known.judged]
+    return tuple(dict.fromkeys((*lines, *(line for i in made for line in case.tape[i].lines[:1]))))[: len(lines) + 1]
 
 
 def widened(case: Case, fault: Fault, lines: tuple[Line, ...]) -> tuple[Line, ...]:
@@ -139,7 +152,7 @@ def is_helper(line: Line) -> bool:
         if isinstance(found, ast.FunctionDef) and found.lineno <= line.number <= (found.end_lineno or 0):
             body = [s for s in found.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
             if found.name == line.function:
-                return len(body) <= 3
+                return sum(isinstance(s, ast.stmt) for part in body for s in ast.walk(part)) <= 3
     return isinstance(statement(line), ast.Return) and line.function == "<lambda>"
 
 
@@ -189,11 +202,6 @@ def _bound(case: Case, fault: Fault) -> Line | None:
     update = case.tape[claim.update].lines
     said = update[0].text if update else ""
     way = {fault.node, claim.moved, *(id for id, _ in claim.scalars)}
-    inner = [case.tape[id].lines[:1] for id, _ in claim.scalars]
-    if fault.right is not None and reduction(fault.value, fault.right) is not None:  # a sum is missing
-        for line in inner:
-            if line and line != update[:1]:
-                return line[0]
     bindings = [b for b in case.trial.names.bindings if b.node in way and b.at <= claim.update + 1]
     for binding in reversed(bindings):
         found = statement(binding.line)
@@ -201,7 +209,14 @@ def _bound(case: Case, fault: Fault) -> Line | None:
             line: Line = binding.line
             return line
     aliases: list[Line] = [b.line for b in bindings if _is_alias(statement(b.line), b.name)]
-    return aliases[-1] if aliases else None
+    if aliases:
+        return aliases[-1]
+    inner = [case.tape[id].lines[:1] for id, _ in claim.scalars]
+    if fault.right is not None and reduction(fault.value, fault.right) is not None:  # a sum is missing
+        for line in inner:
+            if line and line != update[:1]:
+                return line[0]
+    return None
 
 
 def _named_there(case: Case, node: int, line: Line) -> bool:
@@ -232,8 +247,10 @@ def alias(case: Case, node: int, user: int) -> Line | None:
 
 
 def _is_alias(found: ast.AST | None, name: str) -> bool:
+    plain = (ast.Name, ast.Attribute, ast.Subscript)
+    value = found.value if isinstance(found, ast.Assign) else None
     return (
         isinstance(found, ast.Assign)
-        and isinstance(found.value, (ast.Name, ast.Attribute, ast.Subscript, ast.IfExp))
+        and (isinstance(value, plain) or (isinstance(value, ast.IfExp) and isinstance(value.body, plain)))
         and any(ast.unparse(target) == name for target in found.targets)
     )
