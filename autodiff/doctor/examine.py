@@ -66,6 +66,8 @@ def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
         if not steps:
             return refusals.nothing_to_check(patient, trial, found)
         for case in steps:
+            if case.step and is_harsh(trial, found, case.step):
+                break
             current = judged(case, lr, patient)
             if case.step and current.findings and not case.partly:
                 current.notes.append(f"this shows from step {case.step + 1} on; the first step is right")
@@ -96,7 +98,7 @@ def judged(case: Case, lr: float | None, patient: Patient | None = None) -> Repo
         alarming = any(v.verdict == "wrong" for v in report.parameters)
         if patient is None or case.partly or not alarming or not lost(patient, case):
             return report
-        found = by_running(patient, case)
+        found = by_running(patient, case) if case.loss_name is None else None
         why = "numbers leave numpy on the way to the loss, as by float(), math. or lists"
         if found is None:
             case.truth, case.doubt = None, f"{why}, so that its derivative is not known"
@@ -128,12 +130,14 @@ def observe(
     return trial, again, cases(trial, again, loss, lr)
 
 
-def is_harsh(trial: Trial, found: list[Parameter]) -> bool:
+def is_harsh(trial: Trial, found: list[Parameter], step: int = 0) -> bool:
     """Whether a point is one at which nothing can be told: activations that are flat up to rounding, numbers that
     are not finite, logarithms to which a small epsilon matters."""
     tape, depends = trial.tape, dependence(trial.tape, found)
     logs = {i for node in tape.nodes if name_of(node) in ("log", "log2", "log10") for i in node.inputs}
-    for node in tape.nodes[: found[0].versions[1]]:
+    begin = max((p.versions[step] for p in found if step < len(p.versions)), default=0)
+    end = max((p.versions[step + 1] for p in found if step + 1 < len(p.versions)), default=0)
+    for node in tape.nodes[begin if step else 0 : end]:
         value = node.value
         if not depends[node.id] or value.dtype.kind != "f" or not value.size:
             continue

@@ -108,6 +108,35 @@ def tops(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[in
     return [id for id in fits if id not in below]
 
 
+def is_likelihood(trial: Trial, id: int) -> bool:
+    """Whether a number is the sum of logarithms of probabilities, which is to grow."""
+    tape = trial.tape
+    inside = [tape[i] for i in tape.ancestors([id])]
+    logs = [node for node in inside if name_of(node) == "log"]
+    chances = [tape[i].value for node in logs for i in node.inputs]
+    squares = {"square", "power"} & {name_of(node) for node in inside}
+    below = all(bool(np.all((p > 0) & (p < 1))) for p in chances)
+    return float(np.sum(tape[id].value)) < 0 and bool(chances) and below and not squares
+
+
+def turned(trial: Trial, options: list[int]) -> list[int]:
+    """Write down the negatives of numbers that are made to grow: a log-likelihood, a margin."""
+    tape, uses = trial.tape, trial.tape.consumers()
+    made = []
+    for id in options:
+        margin = any(
+            name_of(tape[u]) in ("greater", "greater_equal", "less", "less_equal")
+            and any(type(arg) is int for arg in tape[u].args)
+            for u in uses.get(id, ())
+        )
+        value = float(np.sum(tape[id].value))
+        if value < 0 or margin:
+            node = tape.record(_signed_sum, (-1.0, Ref(id)), {}, -value)
+            node.lines = tape[id].lines
+            made.append(node.id)
+    return made
+
+
 def summed(trial: Trial, options: list[int]) -> list[tuple[int, str]]:
     """Where several numbers come from one line, as in a loop over samples, write their sum on the tape."""
     tape = trial.tape
@@ -197,8 +226,9 @@ def outputs_and_labels(trial: Trial, found: list[Parameter], mask: int, depends:
     for labels, met in groups.items():
         shared = set.intersection(*(tape.ancestors([a]) for a in met[:4]))
         outputs = [i for i in shared if depends[i] == full and i not in versions]
-        if outputs:
-            pairs.append((max(outputs), labels))
+        output = max(outputs, default=met[0])  # computed anew for each use, perhaps
+        if labels not in tape.ancestors([output]):  # as inputs are that meet an error
+            pairs.append((output, labels))
     if not pairs:
         return []
     pairs.sort()

@@ -100,6 +100,11 @@ def naming(names: Names, tape: Any, running: FrameType | None = None) -> Iterato
             elif type(value) in (int, float, tuple) and before.get(target, before) is not value:
                 before[target] = value
                 names.bindings.append(Binding(target, None, value, line, len(tape)))
+                slot = line.file, line.function, target
+                if slot in names.trained and type(value) is not tuple:
+                    made = follow(value, names.trained[slot])
+                    _assign(target, made, frame)
+                    names.bindings.append(Binding(target, made.node, None, line, len(tape)))
 
     def local(frame: FrameType, event: str, arg: Any) -> Any:
         if names.budget <= 0:
@@ -188,6 +193,11 @@ def _evaluated(text: str, frame: FrameType) -> Any:
         return eval(_compiled[text], frame.f_globals, frame.f_locals)
     except Exception:
         return None
+
+
+def _assign(target: str, value: Any, frame: FrameType) -> None:
+    """Set an attribute or an item that a person's code has just set."""
+    exec(compile(f"{target} = __value", "<name>", "exec"), frame.f_globals, {**frame.f_locals, "__value": value})
 
 
 def statement_at(line: Line) -> ast.stmt | None:

@@ -81,8 +81,14 @@ class Probe(np.ndarray[Any, Any]):
         noted = _noted(((self, index, value), {}), stale=self)
         self.view(np.ndarray)[plain(index)] = plain(value)
         data = self.view(np.ndarray)
+        before = _tapes[-1].find(data) if self.size > 1 else None
+        if before is not None and before in _tapes[-1].kept(self.node):
+            _became(self, before)  # an element was changed to try something, and is put back
+            return
         if is_whole(index) and isinstance(noted[0][2], Ref):
             node = _tapes[-1].record(fitted, (noted[0][2], self.shape, self.dtype), {}, data)
+        elif is_whole(index):
+            node = _tapes[-1].leaf(data)  # whatever it held is gone
         else:
             node = _tapes[-1].record(put, noted[0], noted[1], data)
         _became(self, node.id)

@@ -57,14 +57,44 @@ def scales(
             k, rest = 0.0, 0.0
         if rest > NOISE and np.any(g):
             k, rest, decay = _with_decay(g, target, case.tape[case.versions[path]].value, k, rest)
+        if decay and _has_penalty(case, path):
+            k, rest, decay = *proportion(g, target), 0.0  # a penalty is in the loss: another one is none of it
         rate = -claim.sign * claim.factor * k
         found[path] = Scale(k, rest, rate, None, True, decay)
+    _same_decay(case, found, values or {}, instead or {})
     _decide(case, found, lr)
     offs = [s.off for s in found.values() if s.proportional and s.k]
     if case.loss_name is not None and offs and offs[0] and offs[0] > 0 and all(o and _near(o, offs[0]) for o in offs):
         for s in found.values():  # the loss is a guess, and so is whether it is a sum or a mean
             s.off = 1.0 if s.off else s.off
     return found
+
+
+def _has_penalty(case: Case, path: str) -> bool:
+    """Whether the loss itself has a term that pulls a parameter to zero."""
+    assert case.truth is not None
+    version = case.versions[path]
+    weight = case.tape[version].value
+    pulls = [proportion(part, weight) for id, part in case.truth.parts if id == version and part.shape == weight.shape]
+    return any(k > 0 and rest <= 1e-9 for k, rest in pulls)
+
+
+def _same_decay(case: Case, found: dict[str, Scale], values: dict[int, Any], instead: dict[str, Any]) -> None:
+    """Weights too few to show a decay by themselves have that of the others, where their rates agree then."""
+    decays = {round(s.decay, 9) for s in found.values() if s.decay}
+    rates = [s.rate for s in found.values() if s.decay]
+    if len(decays) != 1:
+        return
+    decay = decays.pop()
+    for path, s in found.items():
+        claim, target = case.claims[path], case.true_gradient(path)
+        if s.decay or not s.fits or target.size >= 4 or any(_near(s.rate, rate) for rate in rates):
+            continue
+        g = aligned(instead.get(path, values.get(claim.node, case.tape[claim.node].value)), target.shape)
+        k, rest = proportion(g, target + decay * case.tape[case.versions[path]].value)
+        rate = -claim.sign * claim.factor * k
+        if rest <= NOISE and any(_near(rate, other) for other in rates):
+            found[path] = Scale(k, rest, rate, None, True, decay)
 
 
 def _is_rounding(case: Case, *values: Any) -> bool:

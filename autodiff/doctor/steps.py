@@ -12,7 +12,7 @@ from autodiff.doctor.claims import claims, mask_of
 from autodiff.doctor.scale import scales
 from autodiff.doctor.trial import Trial
 from autodiff.doctor.truth import Truth, Untraceable
-from autodiff.doctor.updates import Parameter, dependence
+from autodiff.doctor.updates import Parameter, dependence, own_nodes
 
 
 def cases(trial: Trial, found: list[Parameter], loss: Any = None, lr: float | None = None) -> list[Case]:
@@ -33,7 +33,10 @@ def cases(trial: Trial, found: list[Parameter], loss: Any = None, lr: float | No
 
 def _agreement(case: Case, lr: float | None) -> float:
     """How many claims are proportional to the truth, and as a half how many are equal to it."""
-    found = scales(case, lr).values()
+    compared = scales(case, lr)
+    # Two single numbers are always proportional, which says nothing.
+    sized = [s for path, s in compared.items() if np.size(case.true_gradient(path)) > 1]
+    found = sized or list(compared.values())
     right = float(sum(s.proportional and bool(s.k) for s in found))
     bare = not any(c.scalars for c in case.claims.values())
     right += 0.1 * (bare and all(abs(s.rate - 1) < 1e-6 for s in found))  # a step without a rate
@@ -44,46 +47,39 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
     tape, mask, depends = case.tape, case.mask, case.depends
     stop = {v for p in case.parameters for v in p.versions}
     used = tape.ancestors([c.moved for c in case.claims.values()], stop=stop)
+    used |= tape.descendants([c.node for c in case.claims.values()], stop=stop)  # as the norm of a gradient
     where = losses.outputs_and_labels(case.trial, case.parameters, mask, depends)
     if where:
         case.output, case.labels = where[0]
         case.pairs = where
+    own = own_nodes(tape, case.parameters)
+    kinds = [wanted] if wanted in losses.NAMED else ["bce", "cross_entropy", "half_mse", "mse"]
     options: list[tuple[int, str | None]] = []
-    if not isinstance(wanted, str) or wanted not in losses.NAMED:
-        options = [(id, None) for id in losses.on_tape(case.trial, mask, depends, used, stop)]
+    if wanted not in losses.NAMED:
+        options = [(id, None) for id in losses.on_tape(case.trial, mask, depends, used, own)]
         if isinstance(wanted, str):
             named = {b.node for b in case.trial.names.bindings if b.name == wanted}
             options = [(id, name) for id, name in options if id in named] or options
-        extra = losses.summed(case.trial, losses.tops(case.trial, mask, depends, used | stop))
+            if not named:
+                case.notes.append(f"no variable is called {wanted}, and no loss: there are {', '.join(losses.NAMED)}")
+        extra = losses.summed(case.trial, losses.tops(case.trial, mask, depends, used | own))
+        rising = losses.turned(case.trial, [id for id, _ in options[:8] if id not in used])
         depends += [mask] * (len(tape) - len(depends))
-        options = [*extra, *options]
+        options = [pair for pair in options if not losses.is_likelihood(case.trial, pair[0])]
+        options = [*extra, *options, *((id, None) for id in rising)]
     measures = bool(options) and all(losses.is_measure(case.trial, id, mask, depends) for id, _ in options)
     doubtful = all(id in used for id, _ in options)
-    if where and (doubtful or measures):
-        kinds = [wanted] if wanted in losses.NAMED else ["bce", "cross_entropy", "half_mse", "mse"]
-        made = losses.implied(case.trial, where, kinds)
-        full = depends[where[0][0]]
-        depends += [full] * (len(tape) - len(depends))
-        options = [(id, name) for id, name in made] + options
+    if doubtful or measures:
+        options = options[:4] + _implied(case, kinds)
     if wanted in losses.NAMED:
         # Labels that are no arrays cannot be put into that loss, but their own number may be it.
         told = f"code's own number, taken for the {wanted} up to a factor"
-        options += [(id, told) for id in losses.on_tape(case.trial, mask, depends, used, stop) if id not in used]
-    best: tuple[float, Truth, str | None] | None = None
-    problem = None
-    for position, (id, name) in enumerate(options[:16]):
-        try:
-            found = truth.differentiate(tape, id, stop, depends)
-        except Untraceable as error:
-            problem = problem or (str(error), id, name)
-            continue
-        case.truth = found
-        # Their own number is the loss unless another explains more of the gradients.
-        score = _agreement(case, lr) - 0.01 * position + 0.7 * (name is None)
-        if not any(np.any(found.adjoint.get(v, 0)) for v in case.versions.values()):
-            continue
-        if best is None or score > best[0]:
-            best = score, found, name
+        options += [(id, told) for id in losses.on_tape(case.trial, mask, depends, used | own, own)]
+    best, problem = _best(case, options, used, lr)
+    if best is not None and best[0] < 1 and case.output is not None and case.output not in best[1].forward:
+        # Some number that is not of this forward pass: does a usual loss explain more?
+        other, _ = _best(case, _implied(case, kinds), used, lr)
+        best = other if other is not None and other[0] >= 1 else best
     case.truth = None
     if best is not None:
         _, case.truth, case.loss_name = best
@@ -103,7 +99,45 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
         else:
             case.doubt = message
     else:
-        case.doubt = "no loss was found: no single number that is computed from the parameters is on the tape"
+        case.doubt = "no loss was found: no single number is computed from the parameters beside the updates themselves"
+
+
+def _implied(case: Case, kinds: list[str]) -> list[tuple[int, str | None]]:
+    """The usual losses of output and labels, for code that computes none."""
+    if not case.pairs:
+        return []
+    made = losses.implied(case.trial, case.pairs, kinds)
+    full = case.depends[case.pairs[0][0]]
+    case.depends += [full] * (len(case.tape) - len(case.depends))
+    return list(made)
+
+
+def _best(
+    case: Case, options: list[tuple[int, str | None]], used: set[int], lr: float | None
+) -> tuple[tuple[float, Truth, str | None] | None, tuple[str, int, str | None] | None]:
+    """Return the loss that explains most of the gradients, and the first one that cannot be differentiated, if any."""
+    stop = {v for p in case.parameters for v in p.versions}
+    best: tuple[float, Truth, str | None] | None = None
+    problem = None
+    for position, (id, name) in enumerate(options[:20]):
+        try:
+            found = truth.differentiate(case.tape, id, stop, case.depends)
+        except Untraceable as error:
+            problem = problem or (str(error), id, name)
+            continue
+        case.truth = found
+        if not any(np.any(found.adjoint.get(v, 0)) for v in case.versions.values()):
+            continue
+        agreement = _agreement(case, lr)
+        judged = case.labels is not None and case.labels in found.forward
+        if id in used and not (agreement >= 1 and judged):
+            continue  # a part of an update that happens to be a number
+        # Their own number is the loss unless another explains more of the gradients.
+        score = agreement - 0.01 * position + 0.7 * (name is None) * (agreement >= 1)
+        if best is None or score > best[0]:
+            best = score, found, name
+    case.truth = None
+    return best, problem
 
 
 def _distrust(case: Case) -> None:

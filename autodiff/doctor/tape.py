@@ -121,6 +121,17 @@ class Tape:
                 self._by_value[value.shape, hash(value.tobytes())] = node.id
         return node
 
+    def kept(self, node: int | None) -> list[int]:
+        """Return what an array held before its last writes into parts of it, up to 4 of them."""
+        found: list[int] = []
+        while node is not None and self.nodes[node].func is not None and len(found) < 4:
+            here = self.nodes[node]
+            if getattr(here.func, "__name__", "") != "put" or not isinstance(here.args[0], Ref):
+                break
+            node = here.args[0].id
+            found.append(node)
+        return found
+
     def ancestors(self, ids: Iterable[int], stop: frozenset[int] | set[int] = frozenset()) -> set[int]:
         """Return the nodes that the nodes `ids` were computed from, and themselves; nothing beyond `stop`."""
         found = set(ids)

@@ -126,9 +126,7 @@ def trained(trial: Trial) -> list[Parameter]:
     found = _moved_by_others(trial, parameters(trial))
     depends = dependence(tape, found)
     versions = {v for p in found for v in p.versions}
-    own = versions | {n for p in found for way in p.paths for n in way}
-    for node in [tape[n] for n in own - versions] + [tape[v] for v in versions]:
-        own |= {n for piece in pieces(tape, node, own) or [] for n in piece.through}
+    own = own_nodes(tape, found)
     leaves = {p.leaf for p in found}
     data = [n for n in trial.sources() if n not in leaves]
     with_data = tape.descendants(data, stop=versions)
@@ -137,6 +135,12 @@ def trained(trial: Trial) -> list[Parameter]:
         if node.id in with_data and node.id not in own:
             meets |= depends[node.id]
     return [p for p in found if meets & depends[p.leaf]]
+
+
+def own_nodes(tape: Tape, found: list[Parameter]) -> set[int]:
+    """Return the versions of parameters and all that lies between one and the next."""
+    own = {v for p in found for v in p.versions} | {n for p in found for way in p.paths for n in way}
+    return own | {n for id in own for piece in pieces(tape, tape[id], own) or [] for n in piece.through}
 
 
 def local_numbers(trial: Trial) -> dict[tuple[str, str, str], str]:
@@ -154,7 +158,7 @@ def local_numbers(trial: Trial) -> dict[tuple[str, str, str], str]:
         key = binding.line.file, binding.line.function, binding.name
         if binding.node is None and type(binding.value) in (int, float):
             held[key] = binding.value
-        elif binding.node is not None and key in held and binding.name.isidentifier():
+        elif binding.node is not None and key in held:
             node, value = tape[binding.node], held.pop(key)
             literal = any(type(arg) in (int, float) and arg == value for arg in node.args[:2])
             if name_of(node) in ("add", "subtract") and literal and node.value.size == 1:
