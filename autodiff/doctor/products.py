@@ -206,6 +206,9 @@ def _swap(
         return cause(code, f"uses {said} where {wanted} belongs", fix, lines)
     if entry.kind == "adjoint":
         found = _as_slope(case, known, held.T if turned else held, entry)
+        if found is not None and found[0] == "derivative_missing" and second is None and belongs is not None:
+            # The delta is there under its own name, and this product takes the error instead.
+            return cause("upstream_raw_error", f"uses {said} where {wanted} belongs", fix, lines)
         if found is not None:
             return cause(found[0], f"{said} {found[1]}", fix, lines)
     if entry.kind == "slope":
@@ -246,11 +249,18 @@ def _name_of_value(case: Case, known: Known, entry: Entry, line: Line | None) ->
 def _samples(
     case: Case, fault: Fault, value: Any, right: Any, line: Line | None, lines: tuple[Line, ...], cause: Any
 ) -> Any:
-    """Whether a gradient is made of some of the samples only."""
-    if case.output is None or value.shape != right.shape or value.size < 2:
+    """Whether a gradient is made of some of the samples, or moments, only."""
+    if value.shape != right.shape or value.size < 2:
         return None
-    parts = _per_sample(case, fault)
+    parts, what = _per_sample(case, fault), "sample"
     if parts is None or len(parts) < 2:
+        assert case.truth is not None
+        node = fault.entry.node if fault.entry is not None else -1
+        flows = [part for id, part in case.truth.parts if id == node]
+        users = [i for i in case.tape.consumers().get(node, ()) if name_of(case.tape[i]) == "add"]
+        flows = flows if len(flows) > 1 else [case.truth.adjoint[i] for i in users if i in case.truth.adjoint]
+        parts, what = [part for part in flows if part.shape == right.shape], "use"
+    if len(parts) < 2:
         return None
     columns = np.stack([p.reshape(-1) for p in parts], axis=1)
     fit, *_ = np.linalg.lstsq(columns, value.reshape(-1), rcond=None)
@@ -259,8 +269,8 @@ def _samples(
     own = [bool(np.any(p)) for p in parts]
     used = [i for i, w in enumerate(fit) if abs(w) > 1e-9 and own[i]]
     if 0 < len(used) < sum(own) and np.allclose([fit[i] for i in used], fit[used[0]], rtol=1e-6):
-        which = f"sample {used[0]}" if len(used) == 1 else f"samples {', '.join(map(str, used))}"
-        text = f"is made from {which} of {len(parts)} alone; the gradient is a sum over all samples"
+        which = f"{what} {used[0]}" if len(used) == 1 else f"{what}s {', '.join(map(str, used))}"
+        text = f"is made from {which} of {len(parts)} alone; the gradient is the sum over all of them"
         return cause("one_sample", text, None, lines)
     return None
 
