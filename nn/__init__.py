@@ -14,6 +14,7 @@ from nn.activations import (
     Softplus,
     Tanh,
 )
+from nn.doctor.diagnose import diagnose
 from nn.io import load, save
 from nn.layers import MLP, BatchNorm1d, Dropout, LayerNorm, Linear, Sequential
 from nn.losses import BCELoss, BCEWithLogitsLoss, CrossEntropyLoss, MSELoss
@@ -45,6 +46,7 @@ __all__ = [
     "Tanh",
     "activations",
     "data",
+    "diagnose",
     "functional",
     "init",
     "io",

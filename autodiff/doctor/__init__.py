@@ -1,10 +1,10 @@
 """The doctor: which line of a hand-written backward pass is wrong, and why; and why a right one does not learn."""
 
 from autodiff.doctor.check_gradients import check_gradients
-from autodiff.doctor.diagnose import diagnose
 from autodiff.doctor.examine import examine
-from autodiff.doctor.prognosis import Prognosis, prognosis
+from autodiff.doctor.prognosis import prognosis
 from autodiff.doctor.report import Finding, Report, Verdict
+from autodiff.doctor.training.answer import Prognosis
 from autodiff.doctor.watch import watch
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     "Report",
     "Verdict",
     "check_gradients",
-    "diagnose",
     "examine",
     "prognosis",
     "watch",

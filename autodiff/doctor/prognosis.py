@@ -4,77 +4,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from html import escape
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 
 from autodiff.doctor import refusals
 from autodiff.doctor.case import Case
+from autodiff.doctor.claims import claims
 from autodiff.doctor.examine import discover, examine
-from autodiff.doctor.experiment import Outcome, Setting, attempt, centred, descend, like
 from autodiff.doctor.patient import Patient
-from autodiff.doctor.program import Program
 from autodiff.doctor.scale import scales
 from autodiff.doctor.steps import cases
+from autodiff.doctor.training.answer import Cause, Prognosis
+from autodiff.doctor.training.feeds import Feeds, feeds
+from autodiff.doctor.training.offers import bare, offers
+from autodiff.doctor.training.owncode import OwnCode
+from autodiff.doctor.training.proof import Laboratory
+from autodiff.doctor.training.recorded import Recorded, Setting
+from autodiff.doctor.training.starts import Values
+from autodiff.doctor.training.symptoms import Symptom, gain, layers, symptoms
+from autodiff.doctor.trial import Trial
+from autodiff.doctor.trial import run as record
+from autodiff.doctor.updates import Parameter, dependence, trained
 
-
-@dataclass
-class Prognosis:
-    """Whether a training learns, and what stops it. ``print(prognosis)``, `html()`, `to_dict()`.
-
-    Attributes
-    ----------
-    summary : str
-    ill : bool
-        Whether it ends no better than a constant answer.
-    causes : list of str
-        The codes of the proven causes.
-    evidence : list of str
-        For each, "as written 0/20 learn; with this change 20/20".
-    notes : list of str
-    """
-
-    summary: str
-    ill: bool
-    causes: list[str] = field(default_factory=list)
-    evidence: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the prognosis as plain values, fit for JSON."""
-        return {
-            "summary": self.summary,
-            "ill": self.ill,
-            "causes": list(self.causes),
-            "evidence": list(self.evidence),
-            "notes": list(self.notes),
-        }
-
-    def html(self) -> str:
-        """Return the prognosis as a piece of HTML."""
-        items = "".join(f"<li>{escape(text)}</li>" for text in [*self.evidence, *self.notes])
-        return f"<div class='doctor'><p><strong>{escape(self.summary)}</strong></p><ul>{items}</ul></div>"
-
-    def _repr_html_(self) -> str:
-        return self.html()
-
-    def __str__(self) -> str:
-        return "\n".join([self.summary, *(f"  {text}" for text in self.evidence), *(f"  ({n})" for n in self.notes)])
-
-
-#: What each change is called in a sentence.
-WORDS = {
-    "gradient_wrong": "with the true gradient in place of theirs",
-    "rate_decays": "with the learning rate held at its first value",
-    "rate_too_low": "with {factor:g} times the learning rate",
-    "rate_too_high": "with a learning rate {factor:g} times smaller",
-    "bad_start": "with weights drawn around zero",
-    "no_bias": "with a bias in every layer",
-    "unscaled_inputs": "with inputs scaled to mean 0 and variance 1",
-}
+#: A training is ill whose loss is at least this part of a constant answer's, and has learned below that part.
+ILL, LEARNED = 0.95, 0.5
 
 
 def prognosis(
@@ -90,18 +44,21 @@ def prognosis(
     """Say whether a hand-written training learns and, where it does not, what stops it.
 
     The first steps of the call are recorded, and trained on from `seeds` starts as they are written and with one
-    thing changed.
+    thing changed. Where a recorded step is not the whole of it, as with momentum, their own code is run instead.
+    Everything that the call can reach is as it was afterwards.
 
     Parameters
     ----------
     function : callable
-        Their training function or method; `*args`, `**kwargs` what it is called with, for full batches.
+        Their training function or method; `*args`, `**kwargs` what it is called with.
     epochs : int, optional
-        How many steps to train; the largest whole number among the arguments unless given.
+        How many epochs to train; the largest whole number among the arguments unless given.
     seeds : int
         How many starts.
     budget : float
         Seconds for all experiments together.
+    loss, lr
+        As for `examine`.
 
     Returns
     -------
@@ -113,173 +70,189 @@ def prognosis(
         As for `examine`.
     """
     refusals.check(function, args, kwargs)
+    with np.errstate(all="ignore"):
+        return _prognosis(function, args, kwargs, epochs, seeds, budget, loss, lr)
+
+
+def _prognosis(
+    function: Callable[..., Any],
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    epochs: int | None,
+    seeds: int,
+    budget: float,
+    loss: str | None,
+    lr: float | None,
+) -> Prognosis:
     end = time.monotonic() + budget
     numbers = [a for a in (*args, *kwargs.values()) if isinstance(a, int) and not isinstance(a, bool)]
-    steps = epochs or max(numbers, default=1000)
     patient = Patient(function, args, kwargs)
     trial, found = discover(patient)
     if trial.error is not None or not found:
-        return Prognosis(refusals.nothing_to_check(patient, trial, found).summary, True)
-    run = cases(trial, found, loss, lr)
+        summary = refusals.nothing_to_check(patient, trial, found).summary
+        return Prognosis(summary, trial.error is not None)
+    run = _elsewhere(patient, trial, found, loss, lr) or cases(trial, found, loss, lr)
     case = run[0]
     if case.truth is None:
         return Prognosis(f"The training could not be judged: {case.doubt}.", False)
-    constant = _constant(case)
+    report = examine(function, *args, loss=loss, lr=lr, **kwargs)
+    recorded = _recorded(trial, found, run, lr)
+    recorded.epochs = epochs or max(numbers, default=1000)
+    constant = _constant(recorded)
     if constant is None:
         return Prognosis("The training could not be judged: its output and labels were not found.", False)
-    report = examine(function, *args, loss=loss, lr=lr, **kwargs)
-    rates = _rates(run, lr)
-    program = Program(case, rates[0])
-    written, offers = _settings(case, program, rates, report.ok, run)
-    goal = 0.5 * constant
-    own = descend(replace(written, start=_present(case)), steps, goal, 0, end)
-    if own is not None and own < 0.95 * constant:
-        text = f"It learns: after {steps} steps the loss is {own:.4g}; a constant answer has {constant:.4g}."
-        notes = [] if report.ok else [f"Its gradients are not right, though: {report.summary}"]
+    recorded.goal = LEARNED * constant
+    notes = []
+    learner: Recorded | OwnCode = recorded
+    if not _faithful(run):
+        own = OwnCode(patient, found, recorded)
+        if own.possible:
+            learner = own
+            notes.append("a recorded step is not all that its update depends on: their own code was run each time")
+        else:
+            notes.append(
+                "a recorded step is not all that its update depends on, as with momentum: it was trained by plain "
+                "gradient descent instead"
+            )
+    values, error = _trained(learner, end)
+    final = np.inf if values is None else recorded.loss(values, Setting())
+    held = np.inf if values is None else recorded.loss(values, Setting(bounded=True))
+    told = f"{final:.4g}" if np.isfinite(final) else "no finite number"
+    if values is not None and held < ILL * constant:
+        text = f"It learns: after {recorded.epochs} epochs the loss is {told}; a constant answer has {constant:.4g}."
+        notes += [] if report.ok else [f"its gradients are not right, though: {report.summary}"]
         return Prognosis(text, False, notes=notes)
-    return _explain(written, offers, steps, goal, constant, seeds, end, own)
-
-
-def _explain(
-    written: Setting,
-    offers: dict[str, tuple[str, Callable[[Setting], Setting]]],
-    steps: int,
-    goal: float,
-    constant: float,
-    seeds: int,
-    end: float,
-    own: float | None,
-) -> Prognosis:
-    begin = time.monotonic()
-    base = attempt(written, steps, goal, seeds, begin + 0.25 * (end - begin))
-    ended = "no finite loss" if own is None or not np.isfinite(own) else f"a loss of {own:.4g}"
-    result = Prognosis(f"It does not learn: it ends on {ended}, where a constant answer has {constant:.4g}.", True)
-    tried: dict[tuple[str, ...], Outcome] = {}
-    for size in (1, 2):
-        for codes in combinations(offers, size):
-            if size == 2 and codes[0].split("*")[0] == codes[1].split("*")[0]:
-                continue
-            setting = written
-            for code in codes:
-                setting = offers[code][1](setting)
-            left = max(end - time.monotonic(), 0.0)
-            first = attempt(setting, steps, goal, min(3, seeds), time.monotonic() + 0.3 * left)
-            if first.learned * 2 <= first.tried:
-                tried[codes] = first
-                continue
-            full = attempt(setting, steps, goal, seeds, time.monotonic() + 0.5 * left)
-            tried[codes] = full
-            if full.share >= 0.8 and full.share >= base.share + 0.4:
-                words = " and ".join(offers[code][0] for code in codes)
-                result.causes += [code.split("*")[0] for code in codes]
-                result.evidence.append(f"as written {base}; {words} {full}")
-        if result.causes:
-            break
-    result.causes = list(dict.fromkeys(result.causes))
-    if not result.causes:
-        result.notes.append("no single change and no two of those tried make it learn within the time given")
-    if base.tried < seeds:
-        result.notes.append(f"the time allowed {base.tried} of {seeds} starts as written; budget= gives more")
+    if values is None and not error:
+        return Prognosis("The time did not allow for one training; budget= gives more seconds.", False, notes=notes)
+    result = Prognosis(f"It does not learn: it ends on a loss of {told}; a constant answer has {constant:.4g}.", True)
+    if error:
+        result.summary = f"It does not train: its update raises {error}."
+    _explain(result, recorded, learner, report.ok, Laboratory(learner.learns, seeds, end))
+    result.notes += notes
     return result
 
 
-def _settings(
-    case: Case, program: Program, rates: list[float], right: bool, run: list[Case]
-) -> tuple[Setting, dict[str, tuple[str, Callable[[Setting], Setting]]]]:
-    """Return how it is trained as written, and what may be changed."""
-    present = {p: case.tape[v].value for p, v in case.versions.items()}
-    decays = len(rates) >= 3 and rates[2] < 0.9 * rates[0]
-    harmonic = decays and np.allclose([r * (i + 1) for i, r in enumerate(rates)], rates[0], rtol=1e-3)
-    ratio = rates[1] / rates[0] if len(rates) > 1 else 1.0
-    rate = (
-        (lambda t: rates[0] / (t + 1))
-        if harmonic
-        else (lambda t: rates[0] * ratio**t)
-        if decays
-        else lambda t: rates[0]
-    )
-    written = Setting(program.theirs, rate, like(present))
-    offers: dict[str, tuple[str, Callable[[Setting], Setting]]] = {}
-
-    def offer(code: str, change: Callable[[Setting], Setting], **words: Any) -> None:
-        offers[code] = (WORDS[code.split("*")[0]].format(**words), change)
-
-    if decays:
-        offer("rate_decays", lambda s: replace(s, rate=lambda t: rates[0]))
-    if not right:
-        offer("gradient_wrong", lambda s: replace(s, gradient=program.true))
-    offer("bad_start", lambda s: replace(s, start=centred(present)))
-    for factor in (10.0, 100.0):
-        up = lambda s, k=factor: replace(s, rate=lambda t, old=s.rate: k * old(t))
-        down = lambda s, k=factor: replace(s, rate=lambda t, old=s.rate: old(t) / k)
-        offer(f"rate_too_low*{factor:g}", up, factor=factor)
-        offer(f"rate_too_high*{factor:g}", down, factor=factor)
-    bare = _without_bias(case)
-    if bare:
-        offer("no_bias", lambda s: _with_bias(s, program, bare))
-    inputs = _unscaled(case)
-    if inputs:
-        offer("unscaled_inputs", lambda s: replace(s, gradient=lambda values: program.true(values, inputs)))
-    return written, offers
+def _elsewhere(
+    patient: Patient, trial: Trial, found: list[Parameter], loss: str | None, lr: float | None
+) -> list[Case]:
+    """Record the steps at a random point: where all weights are zero, or all units dead, nothing can be told apart."""
+    rng = np.random.default_rng(0)
+    points = {p.path: rng.normal(0.0, 0.5, trial.tape[p.leaf].value.shape) for p in found}
+    values = {p.path: points[p.path] for p in found if p.made is None}
+    made = {p.made: points[p.path] for p in found if p.made is not None}
+    there = record(patient, values, made, len(trial.tape) + 40)
+    again = trained(there) if there.error is None else []
+    steps = cases(there, again, loss, lr) if {p.path for p in again} == set(points) else []
+    return steps if steps and steps[0].truth is not None else []
 
 
-def _with_bias(setting: Setting, program: Program, bare: dict[int, tuple[int, ...]]) -> Setting:
-    def start(rng: np.random.Generator) -> Any:
-        return {**setting.start(rng), **{str(id): np.zeros(shape) for id, shape in bare.items()}}
-
-    def gradient(values: Any) -> Any:
-        added = {k: v for k, v in values.items() if k.isdigit()}
-        return program.true({k: v for k, v in values.items() if not k.isdigit()}, None, added)
-
-    return replace(setting, start=start, gradient=gradient)
+def _trained(learner: Recorded | OwnCode, end: float) -> tuple[Values | None, str]:
+    """Return the parameters after their own training, from where it begins, or what it raises."""
+    try:
+        return learner.trained(Setting(start="own"), 0, end), ""
+    except ValueError as error:
+        return None, f"{type(error).__name__}: {error}"
 
 
-def _without_bias(case: Case) -> dict[int, tuple[int, ...]]:
-    """The products with weights to which nothing is added, and the shape that a bias there would have."""
-    assert case.truth is not None
-    tape = case.tape
-    found: dict[int, tuple[int, ...]] = {}
-    versions = set(case.versions.values())
-    uses = tape.consumers()
-    for id in sorted(case.truth.forward):
-        node = tape[id]
-        if getattr(node.func, "__name__", "") not in ("dot", "matmul") or node.value.ndim != 2:
+def _explain(
+    result: Prognosis, recorded: Recorded, learner: Recorded | OwnCode, right: bool, lab: Laboratory[Setting]
+) -> None:
+    written = Setting()
+    broken = _broken(recorded, learner)
+    offered = offers(recorded, right, _seen(recorded), broken, learner is recorded)
+    base = lab.count(written, 0.25)
+    result.findings += lab.prove(written, base, offered)
+    if broken and result.findings and "not_finite" not in result.causes:
+        result.findings.insert(0, Cause("not_finite", broken, result.findings[0].proof))
+    if not result.findings:
+        result.notes.append(
+            f"as written {base} learn; no single change and no two of those tried make it learn in the time given"
+        )
+    if lab.short:
+        result.notes.append("the time did not allow for all starts of all experiments; budget= gives more seconds")
+
+
+def _recorded(trial: Trial, found: list[Parameter], run: list[Case], lr: float | None) -> Recorded:
+    """Make the first step of a run one that can be taken again."""
+    case = run[0]
+    probe = Recorded(case, [1.0], None, {})
+    value, tensors = probe.loss_of(probe.present)
+    parts = layers(value, tensors)
+    axis = parts[0].samples if parts else 0
+    data = feeds(case, axis)
+    made = Recorded(case, _rates(trial, found, run, lr, data), data, bare(case))
+    made.present = {p.path: trial.tape[p.leaf].value.copy() for p in found}
+    made.weights = {layer.weight for layer in parts}
+    made.gain = gain(value)
+    return made
+
+
+def _seen(recorded: Recorded) -> list[Symptom]:
+    """What is to be seen at the start."""
+    value, tensors = recorded.loss_of(recorded.present)
+    return symptoms(value, tensors) if np.isfinite(value.data).all() else []
+
+
+def _broken(recorded: Recorded, learner: Recorded | OwnCode) -> str:
+    """Say where their training leaves the finite numbers; empty where it does not."""
+    if learner is not recorded:
+        return ""
+    low, high, whole = 0, recorded.epochs, recorded.epochs
+
+    def after(epochs: int) -> Values | None:
+        """The parameters after so many epochs; None where they are not finite."""
+        recorded.epochs = epochs
+        values, _ = _trained(recorded, np.inf)
+        recorded.epochs = whole
+        return values if values is None or all(np.isfinite(v).all() for v in values.values()) else None
+
+    final, error = _trained(recorded, np.inf)
+    if error or final is None:
+        return ""
+    if after(high) is not None:
+        return "" if np.isfinite(recorded.loss(final, Setting())) else _first(recorded, final, "at the end")
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if after(middle) is not None else (low, middle)
+    return _first(recorded, after(low) or recorded.present, f"in epoch {high}")
+
+
+def _first(recorded: Recorded, values: Values, when: str) -> str:
+    """Name the first call of a step whose result is not finite."""
+    node = recorded.first_bad(values)
+    if node is None or not node.lines:
+        return f"{when} the parameters are not finite any more: an update went too far"
+    name, line = getattr(node.func, "__name__", "a call"), node.lines[0]
+    given = ", ".join(f"{np.min(x):.4g} to {np.max(x):.4g}" for x in node.args if np.size(x))
+    return f"{when} the first result that is not finite is {name} of {given}, on line {line.number}: {line.text}"
+
+
+def _faithful(run: list[Case]) -> bool:
+    """Whether the next parameters are the present ones minus a multiple of the gradient that was recorded."""
+    case = run[0]
+    for parameter in case.parameters:
+        claim = case.claims.get(parameter.path)
+        if claim is None or claim.state or claim.normalised:
+            return False
+        if len(parameter.versions) < 2:
             continue
-        if not any(i in versions for i in node.inputs):
-            continue
-        sums = [u for u in uses.get(id, ()) if getattr(tape[u].func, "__name__", "") == "add"]
-        if not any(i in versions for u in sums for i in tape[u].inputs):
-            first = getattr(node.args[0], "id", None) in versions
-            found[id] = (node.value.shape[0], 1) if first else (1, node.value.shape[1])
-    return found
+        before, after = (case.tape[v].value for v in parameter.versions[:2])
+        moved = before + claim.sign * claim.factor * case.tape[claim.node].value
+        if moved.shape == after.shape and not np.allclose(moved, after, rtol=1e-6, atol=1e-9):
+            return False
+    return True
 
 
-def _unscaled(case: Case) -> dict[int, Any]:
-    """Inputs far from mean 0 and variance 1, scaled."""
-    assert case.truth is not None
-    found = {}
-    for id in case.trial.sources():
-        value = case.tape[id].value
-        if id not in case.truth.forward or id in case.versions.values() or id == case.labels or value.ndim != 2:
-            continue
-        if np.abs(value).max() > 10:
-            samples = 0 if case.output is None or value.shape[0] == case.tape[case.output].value.shape[0] else 1
-            spread = value.std(axis=samples, keepdims=True)
-            found[id] = (value - value.mean(axis=samples, keepdims=True)) / np.where(spread == 0, 1, spread)
-    return found
-
-
-def _present(case: Case) -> Callable[[np.random.Generator], Any]:
-    return lambda rng: {p: case.tape[v].value.copy() for p, v in case.versions.items()}
-
-
-def _rates(run: list[Case], lr: float | None) -> list[float]:
-    """The learning rates of the recorded steps, by how the factor of one update changes."""
+def _rates(trial: Trial, found: list[Parameter], run: list[Case], lr: float | None, data: Feeds | None) -> list[float]:
+    """The learning rates of the first epochs, by how the factor of one update changes."""
     first = _rate(run[0], lr)
+    steps = 1 if data is None else data.steps
     path = next(iter(run[0].claims))
     start = run[0].claims[path].factor
-    factors = [c.claims[path].factor for c in run if path in c.claims]
-    return [first * abs(f / start) for f in factors] if start else [first]
+    everything = claims(trial, found, dependence(trial.tape, found))
+    factors = {c.step // steps: c.factor for c in everything if c.parameter.path == path and c.step % steps == 0}
+    ordered = [factors[epoch] for epoch in range(len(factors)) if epoch in factors]
+    return [first * abs(f / start) for f in ordered[:3]] if start and ordered else [first]
 
 
 def _rate(case: Case, lr: float | None) -> float:
@@ -293,18 +266,33 @@ def _rate(case: Case, lr: float | None) -> float:
     return float(max((abs(c.factor) for c in case.claims.values()), default=1.0)) or 1.0
 
 
-def _constant(case: Case) -> float | None:
+def _constant(recorded: Recorded) -> float | None:
     """The loss of the best answer that is the same for all samples, on the scale of their loss."""
+    case = recorded.case
     if case.output is None or case.labels is None or case.truth is None:
         return None
     tape = case.tape
     p, y = tape[case.output].value, tape[case.labels].value
     if p.size != y.size:
         return None
+    labels, data = y, recorded.feeds
+    if data is not None:
+        fed = next((feed for feed in data.feeds if feed.node == case.labels), None)
+        labels = labels if fed is None else fed.full
     y = y.reshape(p.shape).astype(float)
     samples = 0 if p.shape[0] >= p.shape[-1] else p.ndim - 1
-    best = np.broadcast_to(y.mean(axis=samples, keepdims=True), p.shape)
+    mean = labels.mean() if labels.size != y.size else y.mean(axis=samples, keepdims=True)
+    best = np.broadcast_to(np.asarray(mean, dtype=float), p.shape)
     best = np.clip(best, 1e-12, 1 - 1e-12) if y.min() >= 0 and y.max() <= 1 else best
-    with np.errstate(all="ignore"):
-        value = tape.replay({case.output: best.copy()}, [case.truth.loss]).get(case.truth.loss)
-    return None if value is None or not np.isfinite(value).all() else float(np.sum(value))
+    answer = best.copy()
+    parts = []
+    for i in range(1 if data is None or labels is tape[case.labels].value else data.steps):
+        given = {case.output: answer}
+        if data is not None and labels.size != y.size:
+            rows = data.rows(data.full(), np.arange(data.count), i)
+            given |= {feed.node: row for feed, row in zip(data.feeds, rows, strict=True)}
+        value = tape.replay(given, [case.truth.loss]).get(case.truth.loss)
+        if value is None or not np.isfinite(value).all():
+            return None
+        parts.append(float(np.sum(value)))
+    return float(np.mean(parts))

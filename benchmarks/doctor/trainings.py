@@ -10,7 +10,6 @@ import numpy as np
 from case import Array, quiet
 
 import nn
-from autodiff import doctor
 from nn import BCEWithLogitsLoss, CrossEntropyLoss, Linear, MSELoss, ReLU, Sequential, Sigmoid, Tanh
 from nn.optim import SGD, Adam
 from nn.train import fit
@@ -26,7 +25,7 @@ def run(count: int) -> tuple[int, int, list[str]]:
         learned += 1
         try:
             with quiet():
-                report = _diagnose()(model, loss, X, y, history=history).to_dict()
+                report = nn.diagnose(model, loss, X, y, history=history).to_dict()
             if report["ill"] or report["causes"]:
                 ill.append(f"{name}: {report}")
         except Exception as error:
@@ -82,11 +81,3 @@ def _wave(rng: np.random.Generator) -> tuple[Array, Array, Any, int]:
 
 TASKS = {"xor": _xor, "ring": _ring, "blobs": _blobs, "wave": _wave}
 
-
-def exists() -> bool:
-    """Whether there is a `diagnose` to examine."""
-    return _diagnose() is not None
-
-
-def _diagnose() -> Any:
-    return getattr(nn, "diagnose", None) or getattr(doctor, "diagnose", None)

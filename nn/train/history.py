@@ -27,10 +27,13 @@ class History:
     compiled : bool or str
         Whether the steps were run by a program, see ``fit(compile=...)``; a sentence that says why not, where it was
         tried.
+    steps : int
+        Updates in each epoch.
     """
 
     def __init__(self) -> None:
         self.records: list[Record] = []
+        self.steps = 0
         self.compiled: bool | str = False
 
     def __len__(self) -> int:

@@ -143,6 +143,7 @@ def fit(
     # Checkpoints last, so that they hold what the other callbacks concluded from the same epoch.
     ordered = sorted(map(_as_callback, callbacks), key=lambda callback: isinstance(callback, Checkpoint))
     run = Run(model, optimizer, schedule, rng, epochs, figures, ordered)
+    run.history.steps = train.steps
     clip = _clipping(optimizer, clip_norm, clip_value)
     begun: list[Callback] = []
     # Overflows show as a loss that is not finite, and that is reported with its cause.

@@ -1,0 +1,1 @@
+"""Why a model does not learn: `nn.diagnose`, and the experiments behind it."""
