@@ -50,19 +50,27 @@ def examine(
     ------
     TypeError
         `function` is not callable, or the arrays are not numpy's.
+    ValueError
+        `lr` is not greater than 0.
     """
-    refusals.check(function, args, kwargs)
+    refusals.check(function, args, kwargs, lr)
     with np.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # their numbers may be anything
         return _examined(Patient(function, args, kwargs), loss, lr)
 
 
 def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
-    refusals.check_iterators(patient)
+    refusals.check_reach(patient)
     report: Report | None = None
-    first = discover(patient)
+    try:
+        first = discover(patient)
+    except Exception as error:
+        return refusals.unchecked([], f"the analysis ended with {type(error).__name__}: {error}")
     for seed in range(3):
-        trial, found, steps = observe(patient, first, seed, loss, lr)
+        try:
+            trial, found, steps = observe(patient, first, seed, loss, lr)
+        except Exception as error:
+            return refusals.unchecked(first[1], f"the analysis ended with {type(error).__name__}: {error}")
         if not steps:
             return refusals.nothing_to_check(patient, trial, found)
         for case in steps:

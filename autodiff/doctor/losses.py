@@ -80,10 +80,14 @@ def on_tape(trial: Trial, mask: int, depends: list[int], used: set[int], version
         The parameters, which may be single numbers too.
     """
     top = tops(trial, mask, depends, used | versions) or tops(trial, mask, depends, versions)
+    top = [id for id in top if not _is_condition(trial, id)]
     found: list[int] = []
     for id in sorted(top, key=lambda id: (-(depends[id] & mask).bit_count(), id)):
         found += [id, *_below_the_top(trial, id, mask, depends)]
     return list(dict.fromkeys(found))
+
+
+_COMPARISONS = ("greater", "less", "equal", "greater_equal", "less_equal", "not_equal")
 
 
 def tops(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[int]:
@@ -108,6 +112,13 @@ def tops(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[in
     return [id for id in fits if id not in below]
 
 
+def _is_condition(trial: Trial, id: int) -> bool:
+    """Whether a number has no name and is only compared: the margin in ``if y * (x @ w - b) >= 1``."""
+    users = [node for node in trial.tape.nodes[id:] if id in node.inputs]
+    compared = bool(users) and all(name_of(u) in _COMPARISONS for u in users)
+    return compared and not trial.names.bound(id)
+
+
 def is_likelihood(trial: Trial, id: int) -> bool:
     """Whether a number is the sum of logarithms of probabilities, which is to grow."""
     tape = trial.tape
@@ -120,17 +131,12 @@ def is_likelihood(trial: Trial, id: int) -> bool:
 
 
 def turned(trial: Trial, options: list[int]) -> list[int]:
-    """Write down the negatives of numbers that are made to grow: a log-likelihood, a margin."""
-    tape, uses = trial.tape, trial.tape.consumers()
+    """Write down the negatives of numbers that are made to grow, as a log-likelihood is."""
+    tape = trial.tape
     made = []
     for id in options:
-        margin = any(
-            name_of(tape[u]) in ("greater", "greater_equal", "less", "less_equal")
-            and any(type(arg) is int for arg in tape[u].args)
-            for u in uses.get(id, ())
-        )
         value = float(np.sum(tape[id].value))
-        if value < 0 or margin:
+        if value < 0:
             node = tape.record(_signed_sum, (-1.0, Ref(id)), {}, -value)
             node.lines = tape[id].lines
             made.append(node.id)
@@ -214,7 +220,7 @@ def outputs_and_labels(trial: Trial, found: list[Parameter], mask: int, depends:
     given.update((n, n) for n in numbers if not depends[n] and tape[n].value.dtype.kind in "biuf")
     groups: dict[int, list[int]] = {}
     for node in tape.nodes:
-        if node.id in versions or name_of(node) in ("greater", "less", "equal", "greater_equal"):
+        if node.id in versions or name_of(node) in _COMPARISONS:
             continue
         a = [i for i in node.inputs if depends[i] == full and i not in versions]
         if a and len(tape[a[0]].inputs) == 1 and tape[a[0]].inputs[0] in versions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-import sys
+import inspect
 from typing import Any
 
 import numpy as np
@@ -15,29 +15,66 @@ from autodiff.doctor.tape import Line
 from autodiff.doctor.trial import Trial
 from autodiff.doctor.updates import Parameter
 
+#: Whose arrays these are, by the module of their type.
+_OTHERS = {
+    "torch": "PyTorch tensors: PyTorch computes their gradients, and torch.autograd.gradcheck checks those",
+    "tensorflow": "TensorFlow tensors: tf.GradientTape computes their gradients",
+    "keras": "Keras objects: Keras computes their gradients",
+    "jax": "JAX arrays: jax.grad computes their gradients",
+    "jaxlib": "JAX arrays: jax.grad computes their gradients",
+    "cupy": "CuPy arrays: bring them to the host, as with cupy.asnumpy, for the examination",
+    "autodiff": "Tensors of this library, whose gradients are exact: see doctor.diagnose",
+    "nn": "modules of this library, whose gradients are exact: see doctor.diagnose",
+}
 
-def check(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+
+def check(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any], lr: Any = None) -> None:
     """Raise for what cannot be examined at all."""
+    if lr is not None and (isinstance(lr, bool) or not isinstance(lr, (int, float, np.number))):
+        raise TypeError(f"lr is the learning rate, a number, got {type(lr).__name__}")
+    if lr is not None and not lr > 0:
+        raise ValueError(f"lr is the learning rate and greater than 0, got {lr}")
     if not callable(function):
         called = " (was it called already? write examine(net.train, X, y), not examine(net.train(X, y)))"
         raise TypeError(
             f"examine() takes the training function or method itself, got {type(function).__name__}"
             f"{called if function is None or isinstance(function, np.ndarray) else ''}"
         )
-    torch = sys.modules.get("torch")
-    if torch is None:
-        return
+    if isinstance(function, type):
+        raise TypeError(
+            f"examine() takes a training function or method, got the class {function.__name__}: make an object of it "
+            "and give its method, as net.train"
+        )
+    inner = getattr(function, "__func__", function)
+    if inspect.isgeneratorfunction(inner) or inspect.iscoroutinefunction(inner):
+        raise TypeError(
+            f"{inner.__name__} is a {'generator' if inspect.isgeneratorfunction(inner) else 'coroutine'}: calling it "
+            "runs nothing yet; give a function that runs it to the end"
+        )
     owner = getattr(function, "__self__", None)
     held = [*args, *kwargs.values(), *getattr(owner, "__dict__", {}).values(), owner]
-    if any(isinstance(x, (torch.Tensor, torch.nn.Module)) for x in held):
-        raise TypeError(
-            "examine() reads hand-written numpy, and these are PyTorch tensors: PyTorch computes their gradients; "
-            "torch.autograd.gradcheck checks those"
-        )
+    for x in held + [item for holder in held for item in _items(holder)]:
+        kind = next((k for k in type(x).__mro__ if k.__module__.split(".")[0] in _OTHERS), None)
+        if kind is not None:
+            raise TypeError(
+                f"examine() reads hand-written numpy, and these are {_OTHERS[kind.__module__.split('.')[0]]}"
+            )
 
 
-def check_iterators(patient: Patient) -> None:
-    """Raise where a run would use up what cannot be put back."""
+def _items(x: Any) -> list[Any]:
+    if isinstance(x, dict):
+        return list(x.values())[:50]
+    return list(x[:50]) if isinstance(x, (list, tuple)) else []
+
+
+def check_reach(patient: Patient) -> None:
+    """Raise where a run would use up what cannot be put back, or computes by other rules than numpy's arrays."""
+    for place in patient.places:
+        if isinstance(place.array, np.matrix):
+            name = place.path.removeprefix("self.").removeprefix("::")
+            raise TypeError(
+                f"{name} is an np.matrix, whose * is a matrix product: give an np.array, and write @ for it"
+            )
     if patient.spent:
         name = patient.spent[0].removeprefix("self.")
         raise TypeError(f"{name} is an iterator, which one run uses up for good: give a list, as list({name})")

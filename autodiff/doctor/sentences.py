@@ -55,7 +55,8 @@ def report_on(case: Case, lr: float | None) -> Report:
     if shapes:
         findings = shapes
     findings = _joined(findings)
-    idle = [p for p in case.versions if p not in case.claims]
+    apart = case.memo.get("apart", {})
+    idle = [p for p in case.versions if p not in case.claims and p not in apart]
     for path in idle:
         update = next(p for p in case.parameters if p.path == path).versions[case.step + 1]
         lines = case.tape[update].lines[:1]
@@ -67,6 +68,9 @@ def report_on(case: Case, lr: float | None) -> Report:
     findings += odd_rates(case)
     verdicts = [_verdict(case, path, s, findings) for path, s in found.items()]
     verdicts += [Verdict(_short(p), case.tape[case.versions[p]].value.shape, "wrong", None) for p in idle]
+    verdicts += [
+        Verdict(_short(p), case.tape[case.versions[p]].value.shape, "unchecked", None, w) for p, w in apart.items()
+    ]
     verdicts += [Verdict(f.parameters[0], (), "wrong", None, "never updated") for f in still]
     report = Report("", verdicts, findings, [], _notes(case, found, lr))
     if not case.partly and len(case.tape) < 4000:
@@ -194,6 +198,9 @@ def summary(report: Report) -> str:
     if not wrong and not report.findings:
         noise = sum(v.verdict == "noise" for v in report.parameters)
         tail = f", {noise} of them up to rounding or a small epsilon" if noise else ""
+        unchecked = sum(v.verdict == "unchecked" for v in report.parameters)
+        if unchecked:
+            return f"{total - unchecked} of {total} gradients are right{tail}; {unchecked} could not be checked."
         return f"All {total} gradients are right{tail}." if total > 1 else f"The gradient is right{tail}."
     count = len(report.findings)
     what = "one fault explains it" if count == 1 else f"{count} faults explain it"

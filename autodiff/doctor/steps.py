@@ -26,9 +26,24 @@ def cases(trial: Trial, found: list[Parameter], loss: Any = None, lr: float | No
         mask = mask_of(found, step, depends)
         mine = {c.parameter.path: c for c in everything if c.step == step}
         case = Case(trial, found, step, mask, depends, versions, mine)
+        case.memo["apart"] = {p.path: UNREAD for p in found if step < len(p.paths) and _is_unread(case, p)}
         _differentiate(case, loss, lr)
         made.append(case)
     return made
+
+
+#: Why a parameter was not checked.
+UNREAD = "its update could not be taken apart"
+
+
+def _is_unread(case: Case, parameter: Parameter) -> bool:
+    """Whether an update was computed from the parameters, but how could not be seen."""
+    if parameter.path in case.claims:
+        return False
+    stop = {v for p in case.parameters for v in p.versions}
+    update = parameter.versions[case.step + 1]
+    before = case.tape.ancestors(case.tape[update].inputs, stop=stop) - stop
+    return any(case.depends[i] & case.mask & ~case.depends[parameter.versions[case.step]] for i in before)
 
 
 def _agreement(case: Case, lr: float | None) -> float:
@@ -84,6 +99,7 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
     if best is not None:
         _, case.truth, case.loss_name = best
         _distrust(case)
+        _set_apart(case, lr)
     elif problem is not None:
         message, id, name = problem
         size = sum(tape[v].value.size for v in case.versions.values())
@@ -100,6 +116,10 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
             case.doubt = message
     else:
         case.doubt = "no loss was found: no single number is computed from the parameters beside the updates themselves"
+        infinite = [n for n in case.trial.leaves if not np.all(np.isfinite(case.tape[n].value))]
+        if infinite:
+            names = ", ".join(case.trial.leaves[n].removeprefix("self.").removeprefix("::") for n in infinite[:3])
+            case.doubt = f"not all numbers in {names} are finite, and so the loss is not"
 
 
 def _implied(case: Case, kinds: list[str]) -> list[tuple[int, str | None]]:
@@ -138,6 +158,45 @@ def _best(
             best = score, found, name
     case.truth = None
     return best, problem
+
+
+def _set_apart(case: Case, lr: float | None) -> None:
+    """Judge a gradient that shares no forward pass with the loss by the number with which it does, as where two nets
+    are trained against each other."""
+    assert case.truth is not None
+    tape, depends = case.tape, case.depends
+    stop = {v for p in case.parameters for v in p.versions}
+    every = 0
+    for bits in depends:
+        every |= bits
+    strange: dict[str, set[int]] = {}
+    for path, s in scales(case, lr).items():
+        live = {i for i in tape.ancestors([case.claims[path].moved], stop=stop) - stop if depends[i]}
+        if not s.proportional and live and not live & case.truth.forward:
+            strange[path] = live
+    others = losses.tops(case.trial, every, depends, stop) if 0 < len(strange) < len(case.claims) else []
+    others = [id for id in others if id not in case.truth.forward]
+    for path, live in strange.items():
+        for id in others:
+            if id in live or not live & tape.ancestors([id], stop=stop):
+                continue
+            try:
+                other = truth.differentiate(tape, id, stop, depends)
+            except Untraceable:
+                case.memo["apart"][path] = "it seems to belong to another loss"
+                del case.claims[path]
+                break
+            if np.any(other.adjoint.get(case.versions[path], 0)):
+                own = {
+                    v: g for v, g in other.adjoint.items() if v == case.versions[path] or v not in case.truth.adjoint
+                }
+                case.truth.adjoint.update(own)
+                case.truth.parts += other.parts
+                case.truth.forward |= other.forward
+                case.memo["several"] = True
+                line = tape[id].lines[0].number if tape[id].lines else "?"
+                case.notes.append(f"{path.removeprefix('self.')} is judged by the number of line {line}")
+                break
 
 
 def _distrust(case: Case) -> None:
