@@ -264,6 +264,10 @@ def _samples(
         return None
     columns = np.stack([p.reshape(-1) for p in parts], axis=1)
     fit, *_ = np.linalg.lstsq(columns, value.reshape(-1), rcond=None)
+    alone = next((i for i, p in enumerate(parts) if _like(value, p)), None)
+    if alone is not None:  # of more parts than numbers many sums are the same
+        fit = np.eye(len(parts))[alone]
+        columns = columns * proportion(value, parts[alone])[0]
     if np.linalg.norm(columns @ fit - value.reshape(-1)) > 1e-8 * np.linalg.norm(value):
         return None
     own = [bool(np.any(p)) for p in parts]
