@@ -160,7 +160,7 @@ def _explain(
     written = Setting()
     broken = _broken(recorded, learner)
     offered = offers(recorded, right, _seen(recorded), broken, learner is recorded)
-    base = lab.count(written, 0.25)
+    base = lab.count(written, 0.35)
     result.findings += lab.prove(written, base, offered)
     if broken and result.findings and "not_finite" not in result.causes:
         result.findings.insert(0, Cause("not_finite", broken, result.findings[0].proof))
@@ -228,18 +228,19 @@ def _first(recorded: Recorded, values: Values, when: str) -> str:
 
 
 def _faithful(run: list[Case]) -> bool:
-    """Whether the next parameters are the present ones minus a multiple of the gradient that was recorded."""
-    case = run[0]
-    for parameter in case.parameters:
-        claim = case.claims.get(parameter.path)
-        if claim is None or claim.state or claim.normalised:
-            return False
-        if len(parameter.versions) < 2:
-            continue
-        before, after = (case.tape[v].value for v in parameter.versions[:2])
-        moved = before + claim.sign * claim.factor * case.tape[claim.node].value
-        if moved.shape == after.shape and not np.allclose(moved, after, rtol=1e-6, atol=1e-9):
-            return False
+    """Whether the next parameters are the present ones minus a multiple of the gradient that was recorded, each time.
+
+    With momentum that holds for the first step alone.
+    """
+    for case in run:
+        for parameter in case.parameters:
+            claim, versions = case.claims.get(parameter.path), parameter.versions[case.step : case.step + 2]
+            if claim is None or claim.state or claim.normalised:
+                return False
+            before, after = (case.tape[v].value for v in versions)
+            moved = before + claim.sign * claim.factor * case.tape[claim.node].value
+            if moved.shape == after.shape and not np.allclose(moved, after, rtol=1e-6, atol=1e-9):
+                return False
     return True
 
 

@@ -139,8 +139,8 @@ def _next(state: _State, wrong: list[str], end: float) -> Fault:
                     continue
                 gain, left = _score(state, tried, best[0][0] + before[0] if best else -1)
                 rank = ("value", "part", "adjoint", "slope").index(entry.kind)
-                late = rank if gain > before[0] else 0
-                key = (gain - before[0], -left, len(way) > 1, order < len(chain), late, -order)
+                preferred = rank if gain > before[0] else 0
+                key = (gain - before[0], -left, len(way) > 1, order < len(chain), preferred, -order)
                 if (gain > before[0] or left < before[1]) and (best is None or key > best[0]):
                     best = key, node, entry, tried[node], tried
     if best is None or (best[0][0] <= 0 and -best[0][1] >= before[1]):

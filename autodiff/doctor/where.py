@@ -15,7 +15,7 @@ from autodiff.doctor.trail import carried, counted, named, renamed, silent
 
 
 def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line, ...]:
-    """Return the lines to blame for a fault, the likeliest first; two at most."""
+    """Return the lines to blame for a fault, the likeliest first: few, and more only where one cannot tell."""
     tape = case.tape
     if fault.kind == "use":
         claim = case.claims[fault.parameters[0]]
@@ -63,7 +63,7 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
     if len(found) > 1 and is_helper(found[0]):
         others = _other_calls(case, known, stack, found[0]) if known is not None else []
         best = found[:2] if not others else found[1:2] if any(others) else found[:1]
-    return with_doubtful(case, known, fault.first, best)
+    return with_doubtful(case, known, fault.first, tuple(best))
 
 
 def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line, ...]) -> tuple[Line, ...]:
@@ -213,9 +213,7 @@ def _bound(case: Case, fault: Fault) -> Line | None:
         return aliases[-1]
     inner = [case.tape[id].lines[:1] for id, _ in claim.scalars]
     if fault.right is not None and reduction(fault.value, fault.right) is not None:  # a sum is missing
-        for line in inner:
-            if line and line != update[:1]:
-                return line[0]
+        return next((made[0] for made in inner if made and made != update[:1]), None)
     return None
 
 

@@ -80,4 +80,3 @@ def _wave(rng: np.random.Generator) -> tuple[Array, Array, Any, int]:
 
 
 TASKS = {"xor": _xor, "ring": _ring, "blobs": _blobs, "wave": _wave}
-

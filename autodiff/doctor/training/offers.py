@@ -9,7 +9,7 @@ import numpy as np
 
 from autodiff.doctor.case import Case
 from autodiff.doctor.training.proof import Change
-from autodiff.doctor.training.recorded import Recorded, Setting, harmonic
+from autodiff.doctor.training.recorded import Recorded, Setting, falling, harmonic
 from autodiff.doctor.training.symptoms import Symptom
 
 #: Inputs beyond this, or so much further from zero than they vary, are not scaled.
@@ -70,7 +70,7 @@ def _with(setting: Setting, fields: dict[str, Any]) -> Setting:
 
 
 def _falling(rates: list[float]) -> str:
-    if len(rates) < 3 or rates[2] >= 0.9 * rates[0]:
+    if not falling(rates):
         return ""
     how = " as 1/t" if harmonic(rates) else ""
     return f"the learning rate falls{how}: {', '.join(f'{r:.3g}' for r in rates)}, …"

@@ -67,6 +67,8 @@ class Recorded:
     def __init__(self, case: Case, rates: list[float], feeds: Feeds | None, bare: dict[int, tuple[int, ...]]) -> None:
         assert case.truth is not None
         self.case, self.rates, self.feeds, self.bare = case, rates, feeds, bare
+        self._harmonic = harmonic(rates)
+        self._ratio = rates[1] / rates[0] if falling(rates) else 1.0
         self.loss_node = case.truth.loss
         self.versions = case.versions
         self.present: Values = {p: case.tape[v].value.copy() for p, v in case.versions.items()}
@@ -80,12 +82,9 @@ class Recorded:
 
     def rate(self, epoch: int) -> float:
         """Return the learning rate of an epoch, going on as the first ones went."""
-        first, *rest = self.rates
-        if len(rest) < 2 or rest[1] >= 0.9 * first:
-            return first
-        if harmonic(self.rates):
-            return first / (epoch + 1)
-        return float(first * (rest[0] / first) ** epoch)
+        if self._harmonic:
+            return self.rates[0] / (epoch + 1)
+        return self.rates[0] * self._ratio**epoch
 
     def loss_of(self, values: Values, setting: Setting = Setting()) -> tuple[Tensor, dict[str, Tensor]]:
         """Return the loss as a Tensor with its graph, and the parameters as Tensors."""
@@ -264,9 +263,14 @@ class Recorded:
         return bool(p.size and p.min() >= 0 and p.max() <= 1)
 
 
+def falling(rates: list[float]) -> bool:
+    """Whether rates fall from the first epochs on."""
+    return len(rates) > 2 and rates[2] < 0.9 * rates[0]
+
+
 def harmonic(rates: list[float]) -> bool:
     """Whether rates fall as 1/t."""
-    return len(rates) > 2 and bool(np.allclose([r * (i + 1) for i, r in enumerate(rates)], rates[0], rtol=1e-3))
+    return falling(rates) and bool(np.allclose([r * (i + 1) for i, r in enumerate(rates)], rates[0], rtol=1e-3))
 
 
 def _fitted(g: Any, shape: tuple[int, ...], name: str) -> Any:
