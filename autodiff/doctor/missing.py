@@ -42,7 +42,10 @@ def never_updated(case: Case) -> list[Finding]:
             if not role and not (replaced and case.depends[final]):
                 continue
             text = f"uses {_short(path)}, of shape {value.shape}, which the training step never updates"
-            lines = unmoved(case, path) or node.lines[:1]
+            lines = node.lines[:1]
+            if elsewhere := unmoved(case, path):
+                text = f"leaves {_short(path)}, of shape {value.shape}, as it is: the training step never updates it"
+                lines = elsewhere
             if replaced:
                 text = f"puts into {_short(path)} what is not itself plus or minus a step"
                 lines = tape[final].lines[:1]
@@ -137,7 +140,9 @@ def labels_unused(case: Case) -> list[Finding]:
     updates = tape.ancestors([c.update for c in case.claims.values()])
     given = {leaf for leaf in case.trial.given if tape[leaf].value.size > 0}
     unused = sorted(given - updates)
-    if not unused or not given & updates or any(tape.descendants(unused) - set(unused) & updates):
+    stop = {v for p in case.parameters for v in p.versions}
+    # Where it meets the weights, it is a test set that is passed along.
+    if not unused or not given & updates or any(case.depends[id] for id in tape.descendants(unused, stop=stop)):
         return []
     name = _short(case.trial.leaves.get(unused[0], "an argument"))
     text = (

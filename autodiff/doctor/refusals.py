@@ -97,7 +97,7 @@ def nothing_to_check(patient: Patient, trial: Trial, found: list[Parameter]) -> 
     if not len(trial.tape) or all(node.func is None for node in trial.tape.nodes):
         return Report("The call computed nothing with numpy arrays: nothing to check.")
     held = [p.path.removeprefix("self.").removeprefix("::") for p in patient.places if isinstance(p.array, np.ndarray)]
-    text = "updates no array: none became itself plus or minus something"
+    text = "updated no array: none became itself plus or minus something"
     return Report(
         f"The call {text}. Is the update inside the call? Arrays were found in {', '.join(held[:8])}.",
         [],

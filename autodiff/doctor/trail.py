@@ -125,7 +125,7 @@ def unmoved(case: Case, path: str) -> tuple[Line, ...]:
     if like is None:
         return ()
     update = case.tape[case.claims[like].update].lines[:1]
-    return tuple(dict.fromkeys((*(loop for line in update for loop in loops(line)[-1:]), *update)))
+    return tuple(dict.fromkeys((*update, *(loop for line in update for loop in loops(line)[-1:]))))
 
 
 def _says(target: str, tail: str) -> bool:
@@ -180,12 +180,15 @@ def targets(line: Line) -> tuple[str, ...]:
 
 
 def loops(line: Line) -> list[Line]:
-    """Return the heads of the loops around a line in its function, outermost first."""
+    """Return the heads of the loops around a line that choose what it works on, outermost first."""
     tree = tree_of(line.file)
+    said = {node.id for node in ast.walk(statement_at(line) or ast.Pass()) if isinstance(node, ast.Name)}
     found = [
         node.lineno
         for node in (ast.walk(tree) if tree is not None else ())
-        if isinstance(node, (ast.For, ast.While)) and node.lineno < line.number <= (node.end_lineno or node.lineno)
+        if isinstance(node, ast.For)
+        and node.lineno < line.number <= (node.end_lineno or node.lineno)
+        and said & {name.id for name in ast.walk(node.target) if isinstance(name, ast.Name)}
     ]
     return [Line(line.file, number, line.function) for number in sorted(found)]
 

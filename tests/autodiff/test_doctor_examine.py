@@ -30,7 +30,7 @@ FAULTS = [
     ("error_abs", "delta2 = (a2", ("(a2 - y) / m", "np.abs(a2 - y) / m")),
     ("dw_transposed", "dW1 = np.dot", ("np.dot(delta1, x.T)", "np.dot(x, delta1.T)")),
     ("wrong_cached_input", "dW2 = ", ("np.dot(delta2, a1.T)", "np.dot(delta2, z1.T)")),
-    ("never_updated", "z1 = np.dot", ("            self.b1 -= lr * db1\n", "")),
+    ("never_updated", "self.W1 -=", ("            self.b1 -= lr * db1\n", "")),  # beside which it belongs
 ]
 
 
