@@ -16,19 +16,22 @@ from autodiff.doctor.patient import Patient
 from autodiff.doctor.scale import scales
 from autodiff.doctor.steps import cases
 from autodiff.doctor.training.answer import Cause, Prognosis
+from autodiff.doctor.training.baseline import best_constant, labels_of
 from autodiff.doctor.training.feeds import Feeds, feeds
 from autodiff.doctor.training.offers import bare, offers
 from autodiff.doctor.training.owncode import OwnCode
 from autodiff.doctor.training.proof import Laboratory
 from autodiff.doctor.training.recorded import Recorded, Setting
 from autodiff.doctor.training.starts import Values
-from autodiff.doctor.training.symptoms import Symptom, gain, layers, symptoms
+from autodiff.doctor.training.symptoms import Layer, Symptom, gain, layers, symptoms
 from autodiff.doctor.trial import Trial
 from autodiff.doctor.trial import run as record
 from autodiff.doctor.updates import Parameter, dependence, trained
 
 #: A training is ill whose loss is at least this part of a constant answer's, and has learned below that part.
 ILL, LEARNED = 0.95, 0.5
+#: What a replay on Tensors raises where the engine cannot follow.
+_UNTRACEABLE = (TypeError, ValueError, NotImplementedError, RuntimeError, AttributeError)
 
 
 def prognosis(
@@ -98,7 +101,7 @@ def _prognosis(
     report = examine(function, *args, loss=loss, lr=lr, **kwargs)
     recorded = _recorded(trial, found, run, lr)
     recorded.epochs = epochs or max(numbers, default=1000)
-    constant = _constant(recorded)
+    constant = best_constant(recorded)
     if constant is None:
         return Prognosis("The training could not be judged: its output and labels were not found.", False)
     recorded.goal = LEARNED * constant
@@ -175,22 +178,31 @@ def _explain(
 def _recorded(trial: Trial, found: list[Parameter], run: list[Case], lr: float | None) -> Recorded:
     """Make the first step of a run one that can be taken again."""
     case = run[0]
-    probe = Recorded(case, [1.0], None, {})
-    value, tensors = probe.loss_of(probe.present)
-    parts = layers(value, tensors)
-    axis = parts[0].samples if parts else 0
-    data = feeds(case, axis)
+    case.labels = labels_of(case)
+    parts: list[Layer] = []
+    scale = 1.0
+    try:
+        value, tensors = Recorded(case, [1.0], None, {}).loss_of(
+            {p: case.tape[v].value for p, v in case.versions.items()}
+        )
+        parts, scale = layers(value, tensors), gain(value)
+    except _UNTRACEABLE:
+        pass
+    data = feeds(case, parts[0].samples if parts else 0)
     made = Recorded(case, _rates(trial, found, run, lr, data), data, bare(case))
     made.present = {p.path: trial.tape[p.leaf].value.copy() for p in found}
     made.weights = {layer.weight for layer in parts}
-    made.gain = gain(value)
+    made.gain = scale
     return made
 
 
 def _seen(recorded: Recorded) -> list[Symptom]:
     """What is to be seen at the start."""
-    value, tensors = recorded.loss_of(recorded.present)
-    return symptoms(value, tensors) if np.isfinite(value.data).all() else []
+    try:
+        value, tensors = recorded.loss_of(recorded.present)
+        return symptoms(value, tensors) if np.isfinite(value.data).all() else []
+    except _UNTRACEABLE:
+        return []
 
 
 def _broken(recorded: Recorded, learner: Recorded | OwnCode) -> str:
@@ -235,7 +247,9 @@ def _faithful(run: list[Case]) -> bool:
     for case in run:
         for parameter in case.parameters:
             claim, versions = case.claims.get(parameter.path), parameter.versions[case.step : case.step + 2]
-            if claim is None or claim.state or claim.normalised:
+            if claim is None or len(versions) < 2:
+                continue
+            if claim.state or claim.normalised:
                 return False
             before, after = (case.tape[v].value for v in versions)
             moved = before + claim.sign * claim.factor * case.tape[claim.node].value
@@ -265,35 +279,3 @@ def _rate(case: Case, lr: float | None) -> float:
     if rates:
         return rates[0]
     return float(max((abs(c.factor) for c in case.claims.values()), default=1.0)) or 1.0
-
-
-def _constant(recorded: Recorded) -> float | None:
-    """The loss of the best answer that is the same for all samples, on the scale of their loss."""
-    case = recorded.case
-    if case.output is None or case.labels is None or case.truth is None:
-        return None
-    tape = case.tape
-    p, y = tape[case.output].value, tape[case.labels].value
-    if p.size != y.size:
-        return None
-    labels, data = y, recorded.feeds
-    if data is not None:
-        fed = next((feed for feed in data.feeds if feed.node == case.labels), None)
-        labels = labels if fed is None else fed.full
-    y = y.reshape(p.shape).astype(float)
-    samples = 0 if p.shape[0] >= p.shape[-1] else p.ndim - 1
-    mean = labels.mean() if labels.size != y.size else y.mean(axis=samples, keepdims=True)
-    best = np.broadcast_to(np.asarray(mean, dtype=float), p.shape)
-    best = np.clip(best, 1e-12, 1 - 1e-12) if y.min() >= 0 and y.max() <= 1 else best
-    answer = best.copy()
-    parts = []
-    for i in range(1 if data is None or labels is tape[case.labels].value else data.steps):
-        given = {case.output: answer}
-        if data is not None and labels.size != y.size:
-            rows = data.rows(data.full(), np.arange(data.count), i)
-            given |= {feed.node: row for feed, row in zip(data.feeds, rows, strict=True)}
-        value = tape.replay(given, [case.truth.loss]).get(case.truth.loss)
-        if value is None or not np.isfinite(value).all():
-            return None
-        parts.append(float(np.sum(value)))
-    return float(np.mean(parts))

@@ -38,7 +38,9 @@ def changes(case: Case, how: Told, cut: list[str], piled: str) -> tuple[list[Cha
     broken = [symptom.seen for symptom in case.present if symptom.code == "not_finite"]
     rows = data.finite_rows(case.X, case.y)
     if broken and not rows.all():
-        words = f"without the {int((~rows).sum())} samples that hold such numbers"
+        count = int((~rows).sum())
+        words = f"without the {count} samples that hold" if count > 1 else "without the sample that holds"
+        words += " such numbers"
         offer("not_finite", broken[0], words, clean=True)
     elif broken and _is_unit(case.prediction):
         offer("not_finite", broken[0], "with probabilities kept off 0 and 1", bounded=True)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.doctor.patient import Patient, Place, exchange
+from autodiff.doctor.patient import Patient, Place
 from autodiff.doctor.training.recorded import Recorded, Setting
 from autodiff.doctor.training.starts import Values, fresh, like
 from autodiff.doctor.trial import silence
@@ -39,16 +39,23 @@ class OwnCode:
     def __init__(self, patient: Patient, found: list[Parameter], recorded: Recorded) -> None:
         self._patient, self._recorded = patient, recorded
         self._paths = {p.path for p in found}
-        places = {place.path for place in patient.places}
+        places = {place.path for place in patient.places if isinstance(place.array, np.ndarray)}
         self.possible = self._paths <= places and self._counts() is not None
         self._seconds = 0.0
         self._rate: Callable[[float], Any] | None = None
         if self.possible:
-            self._rate = self._find_rate()
-            begun = time.monotonic()
-            short = min(recorded.epochs, 10)
+            self._time_it()
+
+    def _time_it(self) -> None:
+        """Find out how long a training takes; it may raise, and is not possible then."""
+        begun, short = time.monotonic(), min(self._recorded.epochs, 10)
+        try:
             self._run({}, None, short)
-            self._seconds = (time.monotonic() - begun) * recorded.epochs / short
+        except Exception:  # their code may raise anything
+            self.possible = False
+            return
+        self._seconds = (time.monotonic() - begun) * self._recorded.epochs / short
+        self._rate = self._find_rate()
 
     def trained(self, setting: Setting, seed: int, end: float) -> Values | None:
         """Return the parameters after training; None where the time would be up."""
@@ -76,16 +83,15 @@ class OwnCode:
     def _run(self, drawn: Values, setting: Setting | None, epochs: int, number: Any = None) -> Values:
         patient, samples = self._patient, self._samples(setting)
 
-        def instead(place: Place) -> Any:
-            if place.path in drawn:
-                return drawn[place.path].astype(place.array.dtype)
-            for before, after in samples:
-                if place.array is before or (place.array.shape == before.shape and np.array_equal(place.array, before)):
-                    return after.copy()
-            return place.array.copy()
-
         with patient.restored(), silence():
-            exchange(patient.places, instead)
+            for place in patient.places:
+                if not isinstance(place.array, np.ndarray):
+                    continue
+                if place.path in drawn:
+                    place.array[...] = drawn[place.path]
+                for before, after in samples:
+                    if place.array.shape == before.shape and np.array_equal(place.array, before):
+                        place.put(after.copy())
             args, kwargs = list(patient.args), dict(patient.kwargs)
             self._set_epochs(args, kwargs, epochs)
             if number is not None:
