@@ -233,14 +233,14 @@ def outputs_and_labels(trial: Trial, found: list[Parameter], mask: int, depends:
         shared = set.intersection(*(tape.ancestors([a]) for a in met[:4]))
         outputs = [i for i in shared if depends[i] == full and i not in versions]
         output = max(outputs, default=met[0])  # computed anew for each use, perhaps
-        if labels not in tape.ancestors([output]):  # as inputs are that meet an error
+        if labels not in tape.ancestors([output], stop=versions):  # as inputs are that meet an error
             pairs.append((output, labels))
     if not pairs:
         return []
     pairs.sort()
     shape = tape[pairs[0][1]].value.shape
     # Inputs meet the deltas in the backward pass, but outputs are computed from them and not from labels.
-    inputs = tape.ancestors([output for output, _ in pairs]) - {pairs[0][1]}
+    inputs = tape.ancestors([output for output, _ in pairs], stop=versions) - {pairs[0][1]}
     kept = {output: labels for output, labels in pairs if labels not in inputs and tape[labels].value.shape == shape}
     return sorted(kept.items())
 

@@ -137,9 +137,10 @@ def _beside_parameters(case: Case, path: str) -> bool:
 def labels_unused(case: Case) -> list[Finding]:
     """Find an argument that no update depends on, where another one does: the labels, very likely."""
     tape = case.tape
-    updates = tape.ancestors([c.update for c in case.claims.values()])
+    updates = tape.ancestors([v for p in case.parameters for v in p.versions[1:]])
     given = {leaf for leaf in case.trial.given if tape[leaf].value.size > 0}
-    unused = sorted(given - updates)
+    last = max(given & updates, default=0)  # of samples in a list, those that had their turn
+    unused = sorted(n for n in given - updates if n < last or "[" not in case.trial.leaves.get(n, ""))
     stop = {v for p in case.parameters for v in p.versions}
     # Where it meets the weights, it is a test set that is passed along.
     if not unused or not given & updates or any(case.depends[id] for id in tape.descendants(unused, stop=stop)):

@@ -294,7 +294,9 @@ def _noted(call: tuple[tuple[Any, ...], dict[str, Any]], stale: Probe | None = N
                 found = tape.constant(value)
             return value.copy() if found is None else Ref(found)
         if isinstance(value, float) and abs(value) * 1024 % 1:
-            found = tape.find_number(value)
+            found = tape.find_number(value) if value not in tape.literals else None
+            if found is None:
+                tape.literals.add(value)
             return value if found is None else Ref(found)
         if type(value) in (tuple, list):
             return type(value)(note(item) for item in value)

@@ -62,12 +62,14 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
     tape, mask, depends = case.tape, case.mask, case.depends
     stop = {v for p in case.parameters for v in p.versions}
     used = tape.ancestors([c.moved for c in case.claims.values()], stop=stop)
-    used |= tape.descendants([c.node for c in case.claims.values()], stop=stop)  # as the norm of a gradient
+    norms = tape.descendants([c.node for c in case.claims.values()], stop=stop)
     where = losses.outputs_and_labels(case.trial, case.parameters, mask, depends)
     if where:
         case.output, case.labels = where[0]
         case.pairs = where
     own = own_nodes(tape, case.parameters)
+    if any(id not in used | norms for id in losses.on_tape(case.trial, mask, depends, used | norms, own)):
+        used |= norms  # what is computed of a gradient, as its norm, is no loss where there is another number
     kinds = [wanted] if wanted in losses.NAMED else ["bce", "cross_entropy", "half_mse", "mse"]
     options: list[tuple[int, str | None]] = []
     if wanted not in losses.NAMED:
@@ -96,7 +98,10 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
         other, _ = _best(case, _implied(case, kinds), used, lr)
         best = other if other is not None and other[0] >= 1 else best
     case.truth = None
-    if best is not None:
+    usual = {loss.__name__ for kind in losses.NAMED.values() for loss in kind}
+    if best is not None and best[2] in usual and best[0] < 1 and wanted not in losses.NAMED:
+        case.doubt = "no loss is computed, and none of the usual ones explains a single gradient"
+    elif best is not None:
         _, case.truth, case.loss_name = best
         _distrust(case)
         _set_apart(case, lr)

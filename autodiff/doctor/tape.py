@@ -70,6 +70,7 @@ class Tape:
         self._by_value: dict[tuple[tuple[int, ...], int], int] = {}
         self._by_number: dict[float, int] = {}
         self._constants: dict[int, tuple[Any, int]] = {}
+        self.literals: set[float] = set()  # plain numbers of the code, as the learning rate: not found by their value
 
     def __getitem__(self, id: int) -> Node:
         return self.nodes[id]

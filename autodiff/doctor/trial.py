@@ -73,6 +73,7 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
         How many nodes to record at most; the call is ended there.
     """
     tape = Tape(limit, room=600_000_000 if limit > 10_000 else 200_000_000)
+    tape.literals |= {place.array for place in patient.numbers.values() if type(place.array) is float}
     trial = Trial(tape, Names(), point=(values, made), tape_limit=limit)
     with patient.restored(), recording(tape):
         given = {id(a) for a in _inside([*patient.args, *patient.kwargs.values()])}

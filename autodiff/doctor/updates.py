@@ -179,7 +179,8 @@ def _moved_by_others(trial: Trial, found: list[Parameter]) -> list[Parameter]:
         aside = {i for n in on - {p.leaf} for i in tape[n].inputs if i not in on}
         lent = p.leaf in trial.given or p.made is not None
         sources = {i for i in tape.ancestors(aside, stop={p.leaf}) if tape[i].func is None and tape[i].value.size > 1}
-        if any(depends[i] & ~own for i in aside) or (sources - {p.leaf} and not lent) or _is_misfit(tape, p):
+        data = sources & trial.given if p.made is not None else set() if lent else sources - {p.leaf}
+        if any(depends[i] & ~own for i in aside) or data or _is_misfit(tape, p):
             kept.append(p)
     holders = {p.path.rsplit("[", 1)[0] for p in kept if p.path.endswith("]")}
     beside = [p for p in found if p not in kept and p.path.endswith("]") and p.path.rsplit("[", 1)[0] in holders]
