@@ -177,10 +177,10 @@ def _moved_by_others(trial: Trial, found: list[Parameter]) -> list[Parameter]:
             own |= depends[version]
         on = {*p.versions, *(n for way in p.paths for n in way)}
         aside = {i for n in on - {p.leaf} for i in tape[n].inputs if i not in on}
-        lent = p.leaf in trial.given or p.made is not None
-        sources = {i for i in tape.ancestors(aside, stop={p.leaf}) if tape[i].func is None and tape[i].value.size > 1}
-        data = sources & trial.given if p.made is not None else set() if lent else sources - {p.leaf}
-        if any(depends[i] & ~own for i in aside) or data or _is_misfit(tape, p):
+        # Weights meet other weights before they are updated; data do not before they are ready.
+        users = tape.descendants([p.leaf], stop=on - {p.leaf}) - on
+        meets = any(depends[i] & ~own for i in users)
+        if any(depends[i] & ~own for i in aside) or meets or _is_misfit(tape, p):
             kept.append(p)
     holders = {p.path.rsplit("[", 1)[0] for p in kept if p.path.endswith("]")}
     beside = [p for p in found if p not in kept and p.path.endswith("]") and p.path.rsplit("[", 1)[0] in holders]
