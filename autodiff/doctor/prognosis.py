@@ -164,13 +164,15 @@ def _explain(
     broken = _broken(recorded, learner)
     offered = offers(recorded, right, _seen(recorded), broken, learner is recorded)
     base = lab.count(written, 0.35)
-    result.findings += lab.prove(written, base, offered)
+    if base.tried:
+        result.findings += lab.prove(written, base, offered)
     if broken and result.findings and "not_finite" not in result.causes:
         result.findings.insert(0, Cause("not_finite", broken, result.findings[0].proof))
-    if not result.findings:
+    if base.tried and not result.findings:
         result.notes.append(
             f"as written {base} learn; no single change and no two of those tried make it learn in the time given"
         )
+    result.notes += lab.hints
     if lab.short:
         result.notes.append("the time did not allow for all starts of all experiments; budget= gives more seconds")
 

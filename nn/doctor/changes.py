@@ -63,9 +63,13 @@ def changes(case: Case, how: Told, cut: list[str], piled: str) -> tuple[list[Cha
     if kinds is not None:
         offer("imbalance", data.rare(kinds), "with classes equally frequent", balanced=True)
     rate = f"the learning rate is {how.lr:g}" if how.lr is not None else ""
-    for factor in (10, 100, 1000, 10_000):
-        offer("rate_too_low", rate, f"with {factor} times the learning rate", blind=True, rate=factor)
-        offer("rate_too_high", rate, f"with a learning rate {factor} times smaller", blind=True, rate=1 / factor)
+    rates = [
+        ("rate_too_low", "with {:,} times the learning rate", 1),
+        ("rate_too_high", "with a learning rate {:,} times smaller", -1),
+    ]
+    for code, words, sign in reversed(rates) if how.rose else rates:
+        for factor in (10, 100, 1000, 10_000):
+            offer(code, rate, words.format(factor), blind=True, rate=float(factor) ** sign)
     return found, written
 
 

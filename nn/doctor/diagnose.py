@@ -124,6 +124,7 @@ def _explain(answer: Prognosis, case: Case, how: Told, optimizer: Any, seeds: in
             case.present = [Symptom("not_finite", where + gradients.origin(found[1], case.X, case.y))]
     _experiment(answer, case, rerun, lab, written, offered)
     answer.notes += how.notes
+    answer.notes += lab.hints
     if lab.short:
         answer.notes.append("the time did not allow for all starts of all experiments; budget= gives more seconds")
 
@@ -139,8 +140,10 @@ def _experiment(
     """First from weights like those that are there, then from fresh ones, then with what else may be changed."""
     fresh = replace(written, start="fresh")
     words = "with weights drawn around zero"
-    here = lab.count(written, 0.15)
-    anew = lab.count(fresh, 0.25)
+    here = lab.count(written, 0.1)
+    anew = lab.count(fresh, 0.15 if lab.hurried else 0.3)
+    if not anew.tried:
+        return
     twins = [s for s in case.present if s.code in ("zero_init", "symmetric_init")]
     seen = (case.present or [Symptom("bad_start", "training does not come away from weights like these")])[0]
     if anew.helps(here):

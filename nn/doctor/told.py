@@ -37,6 +37,8 @@ class Told:
         For each optimizer its kind, and its groups with the rate that they began with.
     lr : float or None
         The first rate; None where nobody said what trained it.
+    rose : bool
+        Whether the loss rose, or left the finite numbers.
     notes : list of str
         What had to be assumed.
     """
@@ -46,6 +48,7 @@ class Told:
     rates: list[float]
     groups: list[tuple[Kind, list[dict[str, Any]]]]
     lr: float | None
+    rose: bool
     notes: list[str] = field(default_factory=list)
 
     def rate(self, epoch: int) -> float:
@@ -91,8 +94,10 @@ def told(
     else:
         groups = [(Adam, [{"params": parameters, "lr": _RATE}])]
         notes.append(f"nobody said how it was trained: Adam at {_RATE} was taken; pass optimizer= and history=")
-    count = epochs or len(column(history, "loss")) or _EPOCHS
-    return Told(count, batch_size, [rate / lrs[0] for rate in lrs], groups, lr, notes)
+    losses = column(history, "loss")
+    count = epochs or len(losses) or _EPOCHS
+    rose = bool(losses) and not (losses[-1] is not None and losses[-1] < 1.1 * (losses[0] or np.inf))
+    return Told(count, batch_size, [rate / lrs[0] for rate in lrs], groups, lr, rose, notes)
 
 
 def column(history: Any, name: str) -> list[Any]:

@@ -155,6 +155,13 @@ class TestProof:
         assert Count(20, 20).helps(Count(10, 20))
         assert not Count(10, 20).helps(Count(0, 20))
 
+    def test_too_few_runs_prove_nothing(self) -> None:
+        lab = Laboratory(lambda setting, seed, end: None if seed else self.learns(setting, seed, end), 20, float("inf"))
+        written: frozenset[str] = frozenset()
+        assert lab.prove(written, Count(0, 20), [self.change("a")]) == []
+        assert lab.hints == ["with a 1/1 learn, too few to prove anything"]
+        assert lab.short
+
     def test_no_time_no_cause(self) -> None:
         lab = Laboratory(self.learns, 20, 0.0)
         empty: frozenset[str] = frozenset()

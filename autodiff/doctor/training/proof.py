@@ -19,6 +19,8 @@ Learns = Callable[[S, int, float], bool | None]
 ENOUGH, _MORE = 0.8, 0.3
 #: Starts from which a change is tried first.
 _FIRST = 3
+#: So few runs are few.
+_FEW = 150
 
 
 @dataclass(frozen=True)
@@ -77,11 +79,20 @@ class Laboratory(Generic[S]):
         From how many starts each experiment is run.
     end : float
         When all must be over, on the clock of ``time.monotonic``.
+
+    Attributes
+    ----------
+    short : bool
+        Whether the time did not allow for all starts.
+    hints : list of str
+        What seemed to help, in too few runs to prove it.
     """
 
     def __init__(self, learns: Learns[S], seeds: int, end: float) -> None:
         self.learns, self.seeds, self.end = learns, seeds, end
         self.short = False
+        self.hints: list[str] = []
+        self._pace = 0.0  # seconds that one run takes
 
     @property
     def left(self) -> float:
@@ -89,26 +100,41 @@ class Laboratory(Generic[S]):
         return max(self.end - time.monotonic(), 0.0)
 
     def count(self, setting: S, share: float, seeds: int | None = None) -> Count:
-        """Train from all starts, or as many as fit into a share of the time that is left."""
+        """Train from all starts, or as many as fit into a share of the time that is left; from one at least."""
         end = time.monotonic() + share * self.left
         found = Count()
         for seed in range(self.seeds if seeds is None else seeds):
-            learned = self.learns(setting, seed, end) if time.monotonic() < end else None
+            begun = time.monotonic()
+            if seed and begun + self._pace > end:
+                self.short = True
+                break
+            learned = self.learns(setting, seed, end if seed else self.end) if self.left else None
             if learned is None:
                 self.short = True
                 break
+            self._pace = max(self._pace, time.monotonic() - begun)
             found.tried += 1
             found.learned += learned
         return found
 
-    def try_out(self, setting: S, base: Count) -> Count | None:
+    @property
+    def hurried(self) -> bool:
+        """Whether there is time for few runs only."""
+        return self._pace * _FEW > self.left
+
+    def try_out(self, setting: S, base: Count, words: str) -> Count | None:
         """Return how many learn with a change, where that proves something; else None."""
-        first = self.count(setting, 0.25, min(_FIRST, self.seeds))
+        first = self.count(setting, 0.25, 1 if self.hurried else min(_FIRST, self.seeds))
         if first.learned * 2 <= first.tried:
             return None
-        full = self.count(setting, 0.5)
+        full = self.count(setting, 0.9 if self.hurried else 0.5)
         full = full if full.tried >= first.tried else first
-        return full if full.helps(base) else None
+        if not full.helps(base):
+            return None
+        if full.tried < min(_FIRST, self.seeds):
+            self.hints.append(f"{words} {full} learn, too few to prove anything")
+            return None
+        return full
 
     def prove(self, written: S, base: Count, changes: Iterable[Change[S]]) -> list[Cause]:
         """Return the causes that are proven: one change each, or two together where no single one helps.
@@ -131,9 +157,9 @@ class Laboratory(Generic[S]):
                 setting = written
                 for change in chosen:
                     setting = change.apply(setting)
-                full = self.try_out(setting, base)
+                words = " and ".join(change.words for change in chosen)
+                full = self.try_out(setting, base, words)
                 if full is not None:
-                    words = " and ".join(change.words for change in chosen)
                     proof = f"as written {base} learn; {words} {full}"
                     found += [Cause(change.code, change.seen, proof) for change in chosen]
                     if size == 2:
