@@ -204,9 +204,11 @@ def is_measure(trial: Trial, loss: int, mask: int, depends: list[int]) -> bool:
     return bool({"absolute", "fabs"} & set(inside)) and "log" not in inside and "square" not in inside
 
 
-def outputs_and_labels(trial: Trial, found: list[Parameter], mask: int, depends: list[int]) -> list[tuple[int, int]]:
+def outputs_and_labels(
+    trial: Trial, found: list[Parameter], mask: int, depends: list[int], used: set[int]
+) -> list[tuple[int, int]]:
     """Return the nodes of the network's outputs and of their labels, from where the two first meet; one pair per sample
-    where samples are taken one by one."""
+    where samples are taken one by one. Outputs of which the updates are made come before those of a test set."""
     tape = trial.tape
     full = 0
     for node in tape.nodes:
@@ -235,6 +237,7 @@ def outputs_and_labels(trial: Trial, found: list[Parameter], mask: int, depends:
         output = max(outputs, default=met[0])  # computed anew for each use, perhaps
         if labels not in tape.ancestors([output], stop=versions):  # as inputs are that meet an error
             pairs.append((output, labels))
+    pairs = [pair for pair in pairs if pair[0] in used] or pairs
     if not pairs:
         return []
     pairs.sort()

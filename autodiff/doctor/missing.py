@@ -38,6 +38,7 @@ def never_updated(case: Case) -> list[Finding]:
                 or _is_bias(case, node, leaf)
                 or _is_weight(case, node, leaf, first, path)
                 or _meets_data(case, node, leaf, data)
+                or _is_table(case, node, leaf)
             )
             if not role and not (replaced and case.depends[final]):
                 continue
@@ -105,6 +106,22 @@ def _weight_side(case: Case, arg: Any, versions: set[int]) -> bool:
         return True
     node = case.tape[arg.id]
     return name_of(node) == "transpose" and node.inputs[0] in versions
+
+
+def _is_table(case: Case, node: Any, leaf: int) -> bool:
+    """Whether parts of an array, of the shape of a parameter, are picked and multiplied with what depends on others."""
+    shapes = {case.tape[p.leaf].value.shape for p in case.parameters}
+    value = case.tape[leaf].value
+    if name_of(node) != "getitem" or leaf in case.trial.given or value.ndim > 2 or value.shape not in shapes:
+        return False
+    for id in case.tape.consumers().get(node.id, ()):
+        user = case.tape[id]
+        others = [i for i in user.inputs if i != node.id]
+        products = (*_PRODUCTS, "multiply", "einsum") if value.ndim == 2 else ("add",)
+        single = user.value.size == 1 or value.ndim == 2
+        if name_of(user) in products and single and any(case.depends[i] for i in others):
+            return True
+    return False
 
 
 def _is_bias(case: Case, node: Any, leaf: int) -> bool:

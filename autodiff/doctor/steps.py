@@ -63,7 +63,7 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
     stop = {v for p in case.parameters for v in p.versions}
     used = tape.ancestors([c.moved for c in case.claims.values()], stop=stop)
     norms = tape.descendants([c.node for c in case.claims.values()], stop=stop)
-    where = losses.outputs_and_labels(case.trial, case.parameters, mask, depends)
+    where = losses.outputs_and_labels(case.trial, case.parameters, mask, depends, used)
     if where:
         case.output, case.labels = where[0]
         case.pairs = where
@@ -79,6 +79,7 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
             options = [(id, name) for id, name in options if id in named] or options
             if not named:
                 case.notes.append(f"no variable is called {wanted}, and no loss: there are {', '.join(losses.NAMED)}")
+        options = _of_output(case, options)
         extra = losses.summed(case.trial, losses.tops(case.trial, mask, depends, used | own))
         rising = losses.turned(case.trial, [id for id, _ in options[:8] if id not in used])
         depends += [mask] * (len(tape) - len(depends))
@@ -127,6 +128,16 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
             case.doubt = f"not all numbers in {names} are finite, and so the loss is not"
 
 
+def _of_output(case: Case, options: list[tuple[int, str | None]]) -> list[tuple[int, str | None]]:
+    """Leave out numbers that are not computed from the output, as a single weight that is read, if others are."""
+    if case.output is None:
+        return options
+    stop = {v for p in case.parameters for v in p.versions}
+    outputs = {output for output, _ in case.pairs}
+    judged = [(id, name) for id, name in options[:60] if outputs & case.tape.ancestors([id], stop=stop)]
+    return judged or options
+
+
 def _implied(case: Case, kinds: list[str]) -> list[tuple[int, str | None]]:
     """The usual losses of output and labels, for code that computes none."""
     if not case.pairs:
@@ -158,7 +169,9 @@ def _best(
         if id in used and not (agreement >= 1 and judged):
             continue  # a part of an update that happens to be a number
         # Their own number is the loss unless another explains more of the gradients.
-        score = agreement - 0.01 * position + 0.7 * (name is None) * (agreement >= 1)
+        single = case.output is not None and case.tape[case.output].value.size == 1
+        own = name is None and agreement >= 1 and not (id in used and single)  # p − y is a number too then
+        score = agreement - 0.01 * position + 0.7 * own
         if best is None or score > best[0]:
             best = score, found, name
     case.truth = None
