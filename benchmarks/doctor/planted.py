@@ -6,6 +6,8 @@ The lines that the replacements change are the culprits, and so is the line of a
 
 from __future__ import annotations
 
+from planted_styles import STYLES
+
 PLANTED: dict[str, list[tuple[str, ...]]] = {
     "class_layers": [
         (
@@ -407,4 +409,5 @@ PLANTED: dict[str, list[tuple[str, ...]]] = {
         ("bias_averaged", "dz.sum(axis=1", "dz.mean(axis=1"),
         ("mse_delta_with_bce", "ds = (P - T) / m", "ds = (P - T) * P * (1 - P) / m"),
     ],
+    **STYLES,
 }
