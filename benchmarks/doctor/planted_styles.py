@@ -1,4 +1,4 @@
-"""More of the catalogue's faults, in the patients whose style is further from a textbook; the form is that of `planted`."""
+"""More of the catalogue's faults, in patients whose style is further from a textbook; the form is that of `planted`."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 """Layers as pairs of functions that share their weights in a closure: nonlocal rebinding, softplus, row-major."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -47,7 +49,7 @@ def d_softplus(x):
 
 def trainer(sizes, rng, lr=0.1):
     stack = []
-    for i, (n_in, n_out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (n_in, n_out) in enumerate(pairwise(sizes)):
         stack.append(dense(n_in, n_out, rng))
         if i < len(sizes) - 2:
             stack.append(activation(softplus, d_softplus))

@@ -88,7 +88,7 @@ class Net:
         return loss.data
 
 
-BACKWARD = ("Value.__matmul__", "Value.__add__", "Value.tanh", "Value.mse", "Net.train")
+BACKWARD = ("Value.__matmul__", "Value.__add__", "Value.tanh", "Value.mse", "Value.gather", "Net.train")
 
 
 def patient(seed):
