@@ -166,7 +166,7 @@ def _best(
             continue
         agreement = _agreement(case, lr)
         judged = case.labels is not None and case.labels in found.forward
-        misused = any(c.node == id and np.size(case.true_gradient(p)) > 1 for p, c in case.claims.items())
+        misused = any(id in (c.node, c.moved) and np.size(case.true_gradient(p)) > 1 for p, c in case.claims.items())
         if id in used and not ((agreement >= 1 or misused) and judged):
             continue  # a part of an update that happens to be a number
         # Their own number is the loss unless another explains more of the gradients.
