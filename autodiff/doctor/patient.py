@@ -7,13 +7,14 @@ import random
 import sys
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from types import FunctionType
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from autodiff.doctor.fewer import LONG, cuts, is_large
+from autodiff.doctor.restore import EMPTY, put_back, set_attribute, set_state, shallow, slots
 
 #: How many items of a long list are looked into.
 _FIRST = 200
@@ -33,7 +34,7 @@ class Place(NamedTuple):
         if isinstance(self.holder, (dict, list, deque, np.ndarray)):
             self.holder[self.key] = value
         else:
-            _set(self.holder, self.key, value)
+            set_attribute(self.holder, self.key, value)
 
 
 class Patient:
@@ -184,11 +185,11 @@ class Patient:
             self._walk_object(value, path)
 
     def _walk_object(self, value: Any, path: str) -> None:
-        names = [name for kind in type(value).__mro__ for name in _slots(kind)]
+        names = [name for kind in type(value).__mro__ for name in slots(kind)]
         names = [name for name in names if name not in ("__dict__", "__weakref__")]
         held = {name: getattr(value, name) for name in names if hasattr(value, name)}
         if names:
-            self._holders.append((value, {name: held.get(name, _EMPTY) for name in names}))
+            self._holders.append((value, {name: held.get(name, EMPTY) for name in names}))
             for name, item in held.items():
                 self._visit(item, f"{path}.{name}", value, name)
         if isinstance(getattr(value, "__dict__", None), dict):
@@ -233,7 +234,7 @@ class Patient:
 
     def _remember(self, holder: Any) -> None:
         self._seen.add(id(holder))
-        self._holders.append((holder, copy.copy(holder) if isinstance(holder, (set, deque)) else _shallow(holder)))
+        self._holders.append((holder, copy.copy(holder) if isinstance(holder, (set, deque)) else shallow(holder)))
 
     @contextmanager
     def restored(self) -> Iterator[None]:
@@ -247,7 +248,7 @@ class Patient:
             yield
         finally:
             for holder, before in self._holders:
-                _put_back(holder, before)
+                put_back(holder, before)
             for array in guarded:
                 array.flags.writeable = True
             for array, before in self._arrays.values():
@@ -261,7 +262,7 @@ class Patient:
             for place in self.places:
                 place.put(getattr(place.array, "original", place.array))
             for rng, state in self._rngs:
-                _set_state(rng, state)
+                set_state(rng, state)
             np.random.set_state(legacy)
             random.setstate(plain)
             np.seterr(**rules)
@@ -337,27 +338,6 @@ def _holds_arrays(value: tuple[Any, ...]) -> bool:
     return any(isinstance(item, np.ndarray) or (isinstance(item, tuple) and _holds_arrays(item)) for item in value)
 
 
-_EMPTY = object()
-
-
-def _slots(kind: type) -> tuple[str, ...]:
-    names = vars(kind).get("__slots__", ())
-    names = (names,) if isinstance(names, str) else tuple(names)
-    hidden = f"_{kind.__name__.lstrip('_')}"  # a name that begins with two underscores is kept under another
-    return tuple(f"{hidden}{n}" if n.startswith("__") and not n.endswith("__") else n for n in names)
-
-
-def _set(holder: Any, name: str, value: Any) -> None:
-    """Set an attribute, of a frozen dataclass too; `_EMPTY` takes it away."""
-    if value is _EMPTY:
-        with suppress(AttributeError):
-            object.__delattr__(holder, name)
-    elif isinstance(holder, type):
-        setattr(holder, name, value)
-    else:
-        object.__setattr__(holder, name, value)
-
-
 def _is_library(names: dict[str, Any]) -> bool:
     """Whether names are those of a module that is no person's own."""
     file = str(names.get("__file__") or "")
@@ -368,45 +348,3 @@ def _is_library(names: dict[str, Any]) -> bool:
 def _is_theirs(kind: type) -> bool:
     module = (getattr(kind, "__module__", "") or "").split(".")[0]
     return module not in _LIBRARIES and kind is not type and not issubclass(kind, (type, type(sys)))
-
-
-def _shallow(holder: Any) -> Any:
-    return dict(holder) if isinstance(holder, dict) else list(holder)
-
-
-def _put_back(holder: Any, before: Any) -> None:
-    if isinstance(holder, dict):
-        if holder.keys() == before.keys() and all(holder[key] is before[key] for key in before):
-            return
-        holder.clear()
-        holder.update(before)
-    elif isinstance(holder, list):
-        holder[:] = before
-    elif isinstance(holder, set):
-        holder.clear()
-        holder.update(before)
-    elif isinstance(holder, deque):
-        holder.clear()
-        holder.extend(before)
-    elif isinstance(holder, type):
-        for name in [n for n, v in vars(holder).items() if not n.startswith("__") and not callable(v)]:
-            if name not in before and not hasattr(vars(holder)[name], "__get__"):
-                delattr(holder, name)
-        for name, value in before.items():
-            if vars(holder).get(name) is not value:
-                setattr(holder, name, value)
-    elif isinstance(holder, np.ndarray):
-        holder[...] = before
-    else:
-        for name, value in before.items():
-            if getattr(holder, name, _EMPTY) is not value:
-                _set(holder, name, value)
-
-
-def _set_state(rng: Any, state: Any) -> None:
-    if isinstance(rng, np.random.RandomState):
-        rng.set_state(state)
-    elif isinstance(rng, random.Random):
-        rng.setstate(state)
-    else:
-        rng.state = state
