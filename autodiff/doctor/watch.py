@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.doctor import refusals
 from autodiff.doctor.creators import patched
+from autodiff.doctor.examine import judged
 from autodiff.doctor.names import Names, naming
 from autodiff.doctor.patient import Patient, exchange
 from autodiff.doctor.probe import Probe, node_of, probe, recording
 from autodiff.doctor.report import Report
-from autodiff.doctor.sentences import report_on
 from autodiff.doctor.steps import cases
 from autodiff.doctor.tape import Line, Tape
 from autodiff.doctor.trial import Trial
@@ -52,13 +53,21 @@ class watch:
     def __init__(self, params: Any = None, loss: str | None = None, lr: float | None = None) -> None:
         self.params, self.loss, self.lr = params, loss, lr
         self._report: Report | None = None
+        self._frame: FrameType | None = None
 
     def __enter__(self) -> watch:
         self._frame = sys._getframe(1)
         held = self._frame.f_locals
-        self._spaces = [self.params] if isinstance(self.params, dict) else [held, self._frame.f_globals]
-        self._patient = Patient.of_names(*self._spaces)
         wanted = _arrays(self.params)
+        if self.params is not None and not wanted:
+            self._frame = None
+            raise TypeError(f"params are arrays, or what holds them, got {type(self.params).__name__} without any")
+        self._spaces = [held, self._frame.f_globals]
+        if isinstance(self.params, dict):
+            ids = {id(array) for array in wanted}
+            mine = [space for space in self._spaces if any(id(value) in ids for value in space.values())]
+            self._spaces = [self.params, *mine]
+        self._patient = Patient.of_names(*self._spaces)
         if wanted and not any(place.array is array for place in self._patient.places for array in wanted):
             raise ValueError("watch() found none of the params under a name in this function or module")
         self._tape = Tape(200_000)
@@ -87,6 +96,8 @@ class watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         trial = self._trial
+        trial.error = error
+        assert self._frame is not None
         held = self._frame.f_locals
         after = Patient.of_names(*self._spaces)
         for place in after.places:
@@ -107,16 +118,28 @@ class watch:
                 )
                 place.put(old if same else place.array.view(np.ndarray))
         _settle(self._frame, held)
-        del self._frame
+        self._frame = None
 
     @property
     def report(self) -> Report:
         """What was found, once the block has ended."""
+        if not hasattr(self, "_trial") or self._frame is not None:
+            raise RuntimeError("the report is there once the with block has ended")
         if self._report is None:
-            self._report = self._judge()
+            with np.errstate(all="ignore"):
+                self._report = self._judge()
         return self._report
 
     def _judge(self) -> Report:
+        if self._trial.error is not None:
+            error = self._trial.error
+            return Report(f"The block ended early, on {type(error).__name__}: {error}.")
+        try:
+            return self._examined()
+        except Exception as error:
+            return refusals.unchecked([], f"the analysis ended with {type(error).__name__}: {error}")
+
+    def _examined(self) -> Report:
         found = trained(self._trial)
         if self._wanted:
             paths = {p for p, a in self._originals.items() if any(a is array for array in self._wanted)}
@@ -125,7 +148,7 @@ class watch:
             return Report("The block updated no array: no array became itself plus or minus something.")
         first: Report | None = None
         for case in cases(self._trial, found, self.loss, self.lr):
-            current = report_on(case, self.lr)
+            current = judged(case, self.lr)
             if first is None or current.findings:
                 first = current
             if current.findings:
