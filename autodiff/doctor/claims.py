@@ -32,6 +32,7 @@ class Claim:
     update: int  # the node of the new version
     state: bool = False
     normalised: bool = False
+    hidden: tuple[float, ...] = ()  # scalars inside the product: the rate in ``rate * X.T @ delta``
 
     @property
     def factor(self) -> float:
@@ -183,7 +184,25 @@ def _claim(
         moved = _common(tape, free)
         sign = _turned(tape, moved, way[-1]) or sign
     bare, scalars, normalised = _stripped(tape, moved, depends, tainted)
-    return Claim(parameter, step, bare, moved, scalars, sign, way[-1], state, normalised)
+    return Claim(parameter, step, bare, moved, scalars, sign, way[-1], state, normalised, _inside(tape, bare))
+
+
+def _inside(tape: Tape, node: int) -> tuple[float, ...]:
+    """The plain numbers with which the operands of a product are multiplied."""
+    here = tape[node]
+    if name_of(here) not in ("dot", "matmul", "multiply", "outer"):
+        return ()
+    found: list[float] = []
+    stack = [arg.id for arg in here.args[:2] if isinstance(arg, Ref)]
+    while stack and len(found) < 3:
+        inner = tape[stack.pop()]
+        name = name_of(inner)
+        if name in ("multiply", "divide"):
+            plain = [arg for arg in inner.args[:2] if isinstance(arg, (float, np.floating)) and arg]
+            found += [float(1 / arg if name == "divide" and arg is inner.args[1] else arg) for arg in plain]
+        if name in ("multiply", "divide", "negative", "transpose"):
+            stack += [arg.id for arg in inner.args[:1] if isinstance(arg, Ref)]
+    return tuple(found)
 
 
 def _gathered(

@@ -190,7 +190,7 @@ def _rates(case: Case, path: str, counts: set[float], lr: float | None) -> list[
     if lr is not None:
         return [lr]
     claim = case.claims[path]
-    values = [abs(value) for _, value in claim.scalars]
+    values = [abs(value) for value in (*(value for _, value in claim.scalars), *claim.hidden)]
     if claim.state and not values:
         return [1.0]
     own = [v for v in values if not any(_near(v, c) for c in counts) and v != 1.0]
@@ -203,8 +203,14 @@ def _rates(case: Case, path: str, counts: set[float], lr: float | None) -> list[
     if not own:
         # The rate may look like a count: with 4 samples, 0.25 is both.
         options = [1.0, *dict.fromkeys(values)] if any(v == 1.0 for v in values) or not values else [*values, 1.0]
-    # A rate that the update shows is not looked for among other numbers, of which a count may make one by chance.
-    return [*dict.fromkeys(options), *(() if fixed else _named(case, counts, claim.step))]
+    named = _named(case, counts, claim.step)
+    if fixed:
+        # A rate that the update shows is not looked for among other numbers, of which a count may make one by chance:
+        # only where it has no name, as in `rate / m * g`, and one that has makes it up with a count.
+        counted = {c * f for c in counts | {1.0} for f in (1.0, 2.0, 0.5)}
+        known = any(_near(base, v) for v in named)
+        named = [] if known else [v for v in named if any(_near(base / v, c) for c in counted)]
+    return [*dict.fromkeys(options), *named]
 
 
 def _named(case: Case, counts: set[float], step: int) -> list[float]:
