@@ -105,3 +105,9 @@ def scattered(shape: tuple[int, ...], *parts: Any) -> Any:
 def fitted(value: Any, shape: tuple[int, ...], dtype: Any) -> Any:
     """Return what writing `value` into an array of that shape and dtype makes of it."""
     return np.broadcast_to(value, shape).astype(dtype)
+
+
+def is_element(index: Any, ndim: int) -> bool:
+    """Whether an index is that of one element, in plain numbers."""
+    parts = index if isinstance(index, tuple) else (index,)
+    return len(parts) == ndim and all(type(part) is int and part >= 0 for part in parts)

@@ -188,7 +188,7 @@ def _claim(
 
 
 def _inside(tape: Tape, node: int) -> tuple[float, ...]:
-    """The plain numbers with which the operands of a product are multiplied."""
+    """The plain numbers with which the operands of a product are multiplied, on the product's own line."""
     here = tape[node]
     if name_of(here) not in ("dot", "matmul", "multiply", "outer"):
         return ()
@@ -197,6 +197,8 @@ def _inside(tape: Tape, node: int) -> tuple[float, ...]:
     while stack and len(found) < 3:
         inner = tape[stack.pop()]
         name = name_of(inner)
+        if inner.lines[:1] != here.lines[:1]:
+            continue
         if name in ("multiply", "divide"):
             plain = [arg for arg in inner.args[:2] if isinstance(arg, (float, np.floating)) and arg]
             found += [float(1 / arg if name == "divide" and arg is inner.args[1] else arg) for arg in plain]
@@ -245,7 +247,9 @@ def _gathered(
     node.lines = tape[way[-1]].lines
     depends += [mask & _all(depends, node.inputs)] * (len(tape) - len(depends))
     normalised = any(n for _, _, n in bare)
-    return Claim(parameter, step, node.id, node.id, bare[0][1], found[0].sign, way[-1], False, normalised)
+    hidden = {_inside(tape, inner) for inner, _, _ in bare}
+    shown = hidden.pop() if len(hidden) == 1 else ()
+    return Claim(parameter, step, node.id, node.id, bare[0][1], found[0].sign, way[-1], False, normalised, shown)
 
 
 def _known(tape: Tape) -> Callable[[Ref], Any]:

@@ -80,7 +80,6 @@ def on_tape(trial: Trial, mask: int, depends: list[int], used: set[int], version
         The parameters, which may be single numbers too.
     """
     top = tops(trial, mask, depends, used | versions) or tops(trial, mask, depends, versions)
-    top = [id for id in top if not _is_condition(trial, id)]
     found: list[int] = []
     for id in sorted(top, key=lambda id: (-(depends[id] & mask).bit_count(), id)):
         found += [id, *_below_the_top(trial, id, mask, depends)]
@@ -109,13 +108,13 @@ def tops(trial: Trial, mask: int, depends: list[int], used: set[int]) -> list[in
     for node in reversed(tape.nodes):
         if node.id in top or node.id in below:
             below.update(node.inputs)
-    return [id for id in fits if id not in below]
+    uses = tape.consumers()
+    return [id for id in fits if id not in below and not _is_condition(trial, id, uses.get(id, []))]
 
 
-def _is_condition(trial: Trial, id: int) -> bool:
+def _is_condition(trial: Trial, id: int, users: list[int]) -> bool:
     """Whether a number has no name and is only compared: the margin in ``if y * (x @ w - b) >= 1``."""
-    users = [node for node in trial.tape.nodes[id:] if id in node.inputs]
-    compared = bool(users) and all(name_of(u) in _COMPARISONS for u in users)
+    compared = bool(users) and all(name_of(trial.tape[u]) in _COMPARISONS for u in users)
     return compared and not trial.names.bound(id)
 
 

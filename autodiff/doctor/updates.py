@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.doctor.calls import is_element
 from autodiff.doctor.tape import Node, Ref, Tape
 from autodiff.doctor.trial import Trial
 
@@ -246,13 +247,21 @@ def _versions(
             leads.add(node.id)
     for here in chain[1:]:
         run.append(here)
-        others = [n for n in uses.get(here, []) if n not in on]
+        others = [n for n in uses.get(here, []) if n not in on and not _reads_unwritten(tape, tape[n], here, run)]
         free = any(n in leads for n in others)
         if here == chain[-1] or (others and (free or _mixes(tape, others))):
             versions.append(here)
             paths.append(run)
             run = []
     return Parameter(path, leaf, versions, paths, made)
+
+
+def _reads_unwritten(tape: Tape, user: Node, here: int, run: list[int]) -> bool:
+    """Whether a use reads one element, and one that this step has not written yet."""
+    if name_of(user) != "getitem" or user.args[0] != Ref(here) or not is_element(user.args[1], tape[here].value.ndim):
+        return False
+    written = [tape[n].args[1] for n in run if name_of(tape[n]) == "put"]
+    return len(written) == len(run) and all(index != user.args[1] for index in written if not isinstance(index, Ref))
 
 
 def _mixes(tape: Tape, nodes: list[int]) -> bool:
