@@ -12,7 +12,16 @@ from autodiff.doctor import products, slopes, tops
 from autodiff.doctor.case import Case, proportion
 from autodiff.doctor.known import Known
 from autodiff.doctor.search import Fault
-from autodiff.doctor.spell import activation_name, bracketed, count_name, name_for, rewritten, slope_text, statement
+from autodiff.doctor.spell import (
+    activation_name,
+    bracketed,
+    count_name,
+    name_for,
+    rewritten,
+    slope_text,
+    statement,
+    with_part,
+)
 from autodiff.doctor.tape import Line
 from autodiff.doctor.where import lines_of
 
@@ -177,8 +186,10 @@ def _slope_cause(
     if code == "derivative_missing" and text is not None:
         fix = rewritten(line, lambda e: f"{bracketed(e)} * {text}")
     elif text is not None and fault.entry is not None and fault.entry.kind == "slope":
-        inside = line is not None and fault.node < len(case.tape) and line == case.tape[fault.node].lines[0]
-        fix = rewritten(line, lambda e: text) if inside else f"the slope is {text}"
+        users = [case.tape[i].lines[:1] for i in case.tape.consumers().get(fault.node, ())]
+        whole = line is not None and case.tape[fault.node].lines[:1] == (line,) and (line,) not in users
+        fix = with_part(case, line, fault.value, text) or (rewritten(line, lambda e: text) if whole else None)
+        fix = fix or f"the slope is {text}"
     elif text is not None:
         fix = f"the slope is {text}"
     names = name_for(case, z, line), name_for(case, a, line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import operator
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,14 @@ from autodiff.doctor.case import Case
 from autodiff.doctor.names import Binding, statement_at
 from autodiff.doctor.tape import Line
 from autodiff.doctor.updates import name_of
+
+_ARITHMETIC: dict[type[ast.operator], Any] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.Pow: operator.pow,
+}
 
 
 def name_for(case: Case, node: int, line: Line | None) -> str | None:
@@ -124,6 +133,48 @@ def with_operand(case: Case, line: Line | None, node: int, text: str) -> str | N
     else:
         tree = Swap().visit(tree)
     return ast.unparse(ast.fix_missing_locations(tree)) if done else None
+
+
+def with_part(case: Case, line: Line | None, value: Any, text: str) -> str | None:
+    """Return a line with `text` in place of the part of its expression that has this value; None where none has.
+
+    Only arithmetic on names is looked into: nothing of a person's is called.
+    """
+    found = statement(line)
+    if line is None or not isinstance(found, (ast.Assign, ast.AugAssign, ast.Return)) or found.value is None:
+        return None
+    known: dict[str, Any] = {}
+    for binding in case.trial.names.bindings:
+        if binding.line.function == line.function:
+            known[binding.name] = case.tape[binding.node].value if binding.node is not None else binding.value
+
+    def worth(part: ast.expr) -> Any:
+        if isinstance(part, ast.Constant):
+            return part.value
+        if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub):
+            return -worth(part.operand)
+        if isinstance(part, ast.BinOp) and type(part.op) in _ARITHMETIC:
+            return _ARITHMETIC[type(part.op)](worth(part.left), worth(part.right))
+        return known[ast.unparse(part)]
+
+    class Swap(ast.NodeTransformer):
+        done = False
+
+        def visit(self, part: ast.AST) -> Any:
+            if isinstance(part, ast.BinOp) and not self.done:
+                try:
+                    with np.errstate(all="ignore"):
+                        same = np.array_equal(worth(part), value)
+                except (KeyError, TypeError, ValueError, ArithmeticError):
+                    same = False
+                if same:
+                    self.done = True
+                    return ast.parse(text, mode="eval").body
+            return super().visit(part)
+
+    swap = Swap()
+    tree = ast.fix_missing_locations(swap.visit(ast.parse(ast.unparse(found)).body[0]))
+    return ast.unparse(tree) if swap.done else None
 
 
 def slope_text(case: Case, z: int, a: int, slope: Any, line: Line | None) -> str | None:

@@ -52,6 +52,13 @@ def test_a_fault_is_named_and_located(code: str, where: str, edits: tuple[str, .
     assert line_of(where) in report.lines
 
 
+def test_the_line_that_would_be_right_keeps_its_other_factors() -> None:
+    net, x, y = made("delta1 = da1 * (1 - a1 ** 2)", "delta1 = np.dot(self.W2.T, delta2) * (1 - a1)")
+    (finding,) = doctor.examine(net.train, x, y, 1).findings
+    assert finding.code == "tanh_unsquared"
+    assert finding.fix == "delta1 = np.dot(self.W2.T, delta2) * (1 - a1 ** 2)"
+
+
 def test_two_faults_are_both_found() -> None:
     net, x, y = made("(1 - a1 ** 2)", "(1 - a1)", "db2 = np.sum(delta2, axis=1, keepdims=True)", "db2 = delta2")
     report = doctor.examine(net.train, x, y, 1)
