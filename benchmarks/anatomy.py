@@ -25,7 +25,7 @@ from contenders import SIZES, Contender, make
 from machine import describe
 
 LR = 0.01
-#: Calls that a program cannot be without, by what they do.
+#: What the parts of a step are added up under.
 KINDS = ("matrix products", "sums and vectors", "exp and log", "other elementwise", "update", "Python around them")
 
 

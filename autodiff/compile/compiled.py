@@ -64,7 +64,7 @@ class Compiled(Generic[P, R]):
                 except DepartedError:
                     result = MISS
                 if result is not MISS:
-                    return result  # type: ignore[no-any-return]  # a call of `cast` would be a tenth of the step
+                    return result  # type: ignore[no-any-return]  # each call of `cast` would cost, too
             return cast(R, self._slowly(args, kwargs))
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:

@@ -49,7 +49,6 @@ def report_on(case: Case, lr: float | None) -> Report:
     elif any(_is_wrong(s) for s in found.values()):
         known = Known(case)
         case.memo["activations"] = known.activations
-        case.memo["judged"] = known.judged
         findings = _explained(case, known, lr)
     shapes = labels_shape(case)
     if shapes:

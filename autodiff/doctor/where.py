@@ -34,7 +34,7 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
         return tape[min(users, default=claim.update)].lines[:1]
     if fault.kind == "value" and fault.node == fault.first and known is not None:
         other = known.find(case.tape[fault.node].value, "adjoint")
-        if other and fault.node not in case.memo.get("blamed", ()):
+        if other:
             # The value is right as it was made; it is wrong where it passes for something else.
             user = min((i for i in tape.consumers().get(fault.node, ())), default=len(tape))
             last = max((case.claims[p].update for p in fault.parameters), default=user)
@@ -56,14 +56,14 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
     if fault.kind in ("factor", "update"):
         return _of_factor(case, fault, known, stack)
     # A line that computes right values elsewhere is not to blame: who called it is.
-    found = [line for line in stack if not _right_elsewhere(case, fault, line)]
+    found = [line for line in stack if not _right_elsewhere(case, line)]
     if not found:
         return stack[:1]
     best = found[:1]
-    if len(found) > 1 and is_helper(found[0]):
+    if len(found) > 1 and _is_helper(found[0]):
         others = _other_calls(case, known, stack, found[0]) if known is not None else []
         best = found[:2] if not others else found[1:2] if any(others) else found[:1]
-    return with_doubtful(case, known, fault.first, tuple(best))
+    return _with_doubtful(case, known, fault.first, tuple(best))
 
 
 def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line, ...]) -> tuple[Line, ...]:
@@ -77,24 +77,24 @@ def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line,
     if fault.factor < 0 and fault.kind == "factor":
         users = [i for i in tape.consumers().get(fault.node, ()) if i not in case.truth.forward]
         after = tape[min(users)].lines[:1] if users else ()
-        lines = tuple(dict.fromkeys((*with_doubtful(case, known, fault.node, lines), *after)))
+        lines = tuple(dict.fromkeys((*_with_doubtful(case, known, fault.node, lines), *after)))
     return tuple(dict.fromkeys((*lines, *counted(case, lines[0]))))[:2]
 
 
-def with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+def _with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line, ...]) -> tuple[Line, ...]:
     """Add the line of what a value was made from, where that may be wrong as well."""
     if known is None or not lines:
         return lines
-    operand = doubtful(case, known, node)
+    operand = _doubtful(case, known, node)
     if operand is None:
         return tuple(dict.fromkeys((*lines, *silent(case, lines[0], node))))
     made = case.tape[operand].lines[:2]
-    if len(made) > 1 and is_helper(made[0]) and any(_other_calls(case, known, case.tape[operand].lines, made[0])):
+    if len(made) > 1 and _is_helper(made[0]) and any(_other_calls(case, known, case.tape[operand].lines, made[0])):
         made = made[1:] if made[1] not in lines else made
     return tuple(dict.fromkeys((*lines, *made[:1])))
 
 
-def doubtful(case: Case, known: Known, node: int) -> int | None:
+def _doubtful(case: Case, known: Known, node: int) -> int | None:
     """The operand of a value, made on another line of the backward pass, that is nothing right itself."""
     tape = case.tape
     found = _operands(case, node)
@@ -145,7 +145,7 @@ def widened(case: Case, fault: Fault, lines: tuple[Line, ...]) -> tuple[Line, ..
     return tuple(dict.fromkeys((*lines, *more)))[:3]
 
 
-def is_helper(line: Line) -> bool:
+def _is_helper(line: Line) -> bool:
     """Whether a line stands in a short function, whose argument may be wrong as well as its formula."""
     tree = tree_of(line.file)
     for found in ast.walk(tree) if tree is not None else ():
@@ -178,19 +178,19 @@ def _of_another(case: Case, node: int, claim: Claim) -> bool:
     stop = set(case.versions.values())
     return any(
         path != claim.parameter.path
-        and is_multiple(case, node, path)
+        and _is_multiple(case, node, path)
         and node in case.tape.ancestors([other.update], stop=stop)
         for path, other in case.claims.items()
     )
 
 
-def is_multiple(case: Case, node: int, path: str) -> bool:
+def _is_multiple(case: Case, node: int, path: str) -> bool:
     """Whether a value is the true gradient of a parameter, but for a factor."""
     g = aligned(case.tape[node].value, case.tape[case.versions[path]].value.shape)
     return g is not None and proportion(g, case.true_gradient(path))[1] <= NOISE
 
 
-def _right_elsewhere(case: Case, fault: Fault, line: Line) -> bool:
+def _right_elsewhere(case: Case, line: Line) -> bool:
     """Whether a line also computes values of the forward pass."""
     assert case.truth is not None
     return any(case.tape[i].lines[:1] == (line,) for i in case.truth.forward)
