@@ -277,3 +277,22 @@ def test_a_branch_in_an_epoch_is_taken_by_the_function_itself() -> None:
     with pytest.raises((ValueError, CompileError)):
         fast(x, y, np.arange(40), 4)
     assert optimizer.state_dict()["state"][0]["step"] == 14
+
+
+@pytest.mark.parametrize("dropped", [False, True], ids=["alone", "with a mask"])
+def test_large_results_stand_by_columns_unless_they_meet_what_stands_by_rows(dropped: bool) -> None:
+    """Where both orders met, every element of one of them would be a jump through memory."""
+    x, y = np.random.default_rng(0).normal(size=(64, 40)), np.ones((64, 48))
+
+    def train(backend: str) -> Any:
+        layers = [Linear(40, 56, seed=0), *([Dropout(0.5, seed=1)] if dropped else []), Linear(56, 48, seed=2)]
+        model = Sequential(*layers)
+        step = training(model, MSELoss(), SGD(model.parameters(), lr=0.1))
+        step = compile(step, backend=backend) if backend else step
+        return [float(step(x, y).data) for _ in range(6)], step
+
+    losses, step = train("numba")
+    np.testing.assert_allclose(losses, train("")[0], rtol=1e-12)
+    hidden = [m for m in step.program._plan.memory.values() if m.shape == (64, 56)]
+    assert hidden
+    assert any(not m.flags.c_contiguous for m in hidden) is not dropped

@@ -16,7 +16,7 @@ from autodiff.compile.machine.arena import Arena
 from autodiff.compile.machine.expressions import KINDS
 from autodiff.compile.machine.loops import Group, Segment, joined, stores, write
 from autodiff.compile.machine.statements import Access, is_large_product, is_turned, owner, statements
-from autodiff.compile.plan.forms import is_elementwise
+from autodiff.compile.plan.forms import is_elementwise, stays_in_place
 from autodiff.compile.plan.plan import Plan, Step, copied
 from autodiff.compile.record.places import Kept
 from autodiff.compile.tape import Call, Draw, Tape, Value, decide
@@ -55,6 +55,7 @@ class MachinePlan(Plan):
 
     def _place(self) -> None:
         self._roots_of_tape = self.tape.roots()
+        self._row_by_row = self._bound_to_rows()
         kept = {k.value for k in self.kept}
         for v in (*self._users, *self.tape.finals, *self.tape.outputs):
             if isinstance(v, Value) and v.kind in ("argument", "state", "fresh") and v not in kept:
@@ -94,12 +95,30 @@ class MachinePlan(Plan):
         shape, dtype = line.result.shape, line.result.dtype
         return self._new(shape[::-1], dtype).T if self._turned(line) else self._new(shape, dtype)
 
+    def _bound_to_rows(self) -> set[Value]:
+        """Return the values that meet, element by element and however indirectly, what stands row by row."""
+        beside: dict[Value, list[Value]] = defaultdict(list)
+        for line in self.tape.calls:
+            if stays_in_place(line):
+                for v in line.operands():
+                    if v.shape == line.result.shape:
+                        beside[v].append(line.result)
+                        beside[line.result].append(v)
+        stack = [v for v in beside if v.kind in ("argument", "state", "fresh")]
+        found = set(stack)
+        while stack:
+            new = [v for v in beside[stack.pop()] if v not in found]
+            found.update(new)
+            stack += new
+        return found
+
     def _turned(self, line: Call) -> bool:
         """Whether a result had better stand column by column.
 
-        BLAS makes x·Wᵀ quicker as (W·xᵀ)ᵀ, by up to a fifth. What is computed from it element by element stands alike.
+        BLAS makes x·Wᵀ quicker as (W·xᵀ)ᵀ, by up to a fifth. What is computed from it element by element stands alike,
+        and so must all that it meets there: what comes anew for each run, as the mask of a dropout, stands row by row.
         """
-        if len(line.result.shape) != 2 or line.result in self._roots_of_tape:
+        if len(line.result.shape) != 2 or line.result in self._roots_of_tape or line.result in self._row_by_row:
             return False
         if is_elementwise(line):
             alike = [v for v in line.operands() if v.shape == line.result.shape]

@@ -41,6 +41,15 @@ _NUMPYS_OUT: set[Any] = {np.min, np.median, np.cumsum, np.cumprod}
 _ASSIGNED: set[Any] = {np.where, np.copy, Method("copy"), Method("astype"), _like, put, pack}
 
 
+#: Calls that are made element by element without being a ufunc's.
+_CHOOSING: set[Any] = {np.where, np.copy, np.asarray, np.astype, Method("copy"), Method("astype")}
+
+
+def stays_in_place(call: Call) -> bool:
+    """Whether element i of the result comes from element i of the operands, computed, chosen or cast."""
+    return is_elementwise(call) or (call.function in _CHOOSING and isinstance(call.result, Value))
+
+
 def is_elementwise(call: Call) -> bool:
     """Whether element i of the result depends on element i of the operands alone."""
     function = call.function
