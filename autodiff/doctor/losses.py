@@ -187,6 +187,25 @@ def _below_the_top(trial: Trial, id: int, mask: int, depends: list[int]) -> list
             return found
 
 
+def misused(
+    trial: Trial, mask: int, depends: list[int], used: set[int], output: int | None, versions: set[int]
+) -> list[int]:
+    """Return the number with a name, made of logarithms or squares of the output, that the updates are made of."""
+    tape = trial.tape
+    within = tape.ancestors([output]) if output is not None else set[int]()
+    fits: dict[tuple[str, str], list[int]] = {}
+    for b in trial.names.bindings:
+        id = b.node if b.node is not None and b.node in used and b.name != "return" else None
+        if id is None or id in within or id in versions or tape[id].value.size != 1 or depends[id] & ~mask:
+            continue
+        after = [i for i in tape.ancestors([id]) - within if depends[i] & mask]
+        if {name_of(tape[i]) for i in after} & {"log", "square", "power"}:
+            fits.setdefault((b.line.function, b.name), []).append(id)
+    full = max((depends[i].bit_count() for ids in fits.values() for i in ids), default=0)
+    whole = [ids for ids in fits.values() if depends[ids[-1]].bit_count() == full]
+    return whole[0][-1:] if whole else []
+
+
 def _is_start(args: tuple[Any, ...], tape: Any) -> bool:
     numbers = [tape[a.id].value if isinstance(a, Ref) else a for a in args]
     return any(bool(np.size(n) == 1) and not isinstance(n, (str, tuple)) for n in numbers)

@@ -238,7 +238,7 @@ def _as_slope(case: Case, known: Known, held: Any, entry: Entry) -> tuple[str, s
 def _name_of_value(case: Case, known: Known, entry: Entry, line: Line | None) -> str | None:
     """A person's name for a value that is not on the forward tape."""
     for binding in case.trial.names.bindings:
-        if binding.node is None or line is None or binding.line.function != line.function:
+        if binding.node is None or line is None or binding.line.function != line.function or binding.name == "return":
             continue
         value = case.tape[binding.node].value
         if value.shape == entry.value.shape and value.dtype.kind == "f" and _like(value, entry.value):

@@ -32,6 +32,7 @@ def cases(trial: Trial, found: list[Parameter], loss: Any = None, lr: float | No
     return made
 
 
+_USUAL = {loss.__name__ for kind in losses.NAMED.values() for loss in kind}
 #: Why a parameter was not checked.
 UNREAD = "its update could not be taken apart"
 
@@ -98,9 +99,14 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
         # Some number that is not of this forward pass: does a usual loss explain more?
         other, _ = _best(case, _implied(case, kinds), used, lr)
         best = other if other is not None and other[0] >= 1 else best
+    if best is None or (best[2] in _USUAL and best[0] < 1 and wanted not in losses.NAMED):
+        # Nothing explains anything: the loss itself may have been taken for a gradient, or for the output.
+        misused = losses.misused(case.trial, mask, depends, used, case.output, own)
+        misused = misused or losses.misused(case.trial, mask, depends, used, None, own)
+        other, _ = _best(case, [(id, None) for id in misused], used - set(misused), lr)
+        best = other or best
     case.truth = None
-    usual = {loss.__name__ for kind in losses.NAMED.values() for loss in kind}
-    if best is not None and best[2] in usual and best[0] < 1 and wanted not in losses.NAMED:
+    if best is not None and best[2] in _USUAL and best[0] < 1 and wanted not in losses.NAMED:
         case.doubt = "no loss is computed, and none of the usual ones explains a single gradient"
     elif best is not None:
         _, case.truth, case.loss_name = best
