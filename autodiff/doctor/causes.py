@@ -23,7 +23,7 @@ from autodiff.doctor.spell import (
     with_part,
 )
 from autodiff.doctor.tape import Line
-from autodiff.doctor.where import lines_of
+from autodiff.doctor.where import lines_of, own_lines
 
 
 @dataclass(frozen=True)
@@ -126,8 +126,9 @@ def _with_source(case: Case, fault: Fault, used: Any, lines: tuple[Line, ...]) -
         made = case.tape[id]
         if not made.lines or made.func is None or made.value.shape != np.shape(used):
             continue
-        if made.lines[0].function != lines[0].function and _same(used, made.value.astype(float)):
-            return (made.lines[0], *lines[:1])
+        own = own_lines(case, id)
+        if own and own[0].function != lines[0].function and _same(used, made.value.astype(float)):
+            return (own[0], *lines[:1])
     return lines
 
 

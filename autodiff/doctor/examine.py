@@ -16,6 +16,7 @@ from autodiff.doctor.report import Report
 from autodiff.doctor.rerun import by_running, lost
 from autodiff.doctor.sentences import report_on
 from autodiff.doctor.steps import cases
+from autodiff.doctor.tape import Node, Ref
 from autodiff.doctor.trial import Trial, run
 from autodiff.doctor.updates import Parameter, dependence, local_numbers, name_of, trained
 
@@ -151,12 +152,20 @@ def is_harsh(trial: Trial, found: list[Parameter], step: int = 0) -> bool:
             continue
         if not np.all(np.isfinite(value)):
             return True
-        if name_of(node) in ("tanh", "divide") and value.size > 1 and np.mean(np.abs(np.abs(value) - 1) < 1e-12) > 0.3:
+        if _bounded(trial, node) and value.size > 1 and np.mean(np.abs(np.abs(value) - 1) < 1e-12) > 0.3:
             return True
         small = [a for a in node.args if type(a) is float and 0 < abs(a) < 1e-3]
         if node.id in logs and name_of(node) == "add" and small and np.min(np.abs(value)) < 2e4 * abs(small[0]):
             return True
     return False
+
+
+def _bounded(trial: Trial, node: Node) -> bool:
+    """Whether a value is a tanh, or 1 or exp(z) divided by something: at most 1."""
+    above = node.args[0] if name_of(node) == "divide" and node.args else None
+    if isinstance(above, Ref):
+        return name_of(trial.tape[above.id]) == "exp"
+    return above is not None or name_of(node) == "tanh"
 
 
 def discover(patient: Patient) -> tuple[Trial, list[Parameter]]:

@@ -75,13 +75,21 @@ def _place(
     def value(id: int) -> Any:
         return values.get(id, tape[id].value)
 
+    def turned_slope(among: set[int], otherwise: int) -> int:
+        """A slope that is wrong by this factor is the first cause."""
+        for i in sorted(among):
+            slope = [m for m in known.find(value(i), "slope") if known.is_slope(m)]
+            if slope and all(_is(m.factor, off) for m in slope):
+                return i
+        return otherwise
+
     every = set.intersection(*(tape.ancestors([c.moved], stop=stop) for c in case.claims.values()))
     # Where all gradients share the factor, it came in above the place where their ways part.
     everywhere = not right and len(case.claims) > 1
     if everywhere:
         turn = _turn([(id, m[0].factor) for id in sorted(own & every) if (m := known.find(value(id), "adjoint"))], off)
         if turn is not None:
-            return "factor", turn
+            return "factor", turned_slope(tape.ancestors([turn]) & own & every, turn)
     steps: list[tuple[int, float]] = []
     before: dict[int, float] = {}
     for id in sorted(own):
@@ -95,12 +103,7 @@ def _place(
         steps.append((id, factor))
         if id in shared or not _is(factor / previous, off):
             continue
-        # A slope that is wrong by this factor is the first cause.
-        for i in sorted(tape.ancestors([id], stop=set(up)) & own - shared):
-            slope = [m for m in known.find(value(i), "slope") if known.is_slope(m)]
-            if slope and all(_is(m.factor, off) for m in slope):
-                return "factor", i
-        return "factor", id
+        return "factor", turned_slope(tape.ancestors([id], stop=set(up)) & own - shared, id)
     # The factor may come in with the update: other parameters have other constants there.
     usual = [case.claims[p] for p in right]
     ratio = claim.factor / usual[0].factor if usual and usual[0].factor else 0.0
@@ -127,5 +130,6 @@ def _place(
         for id, c in steps:
             if id in every and (c < 0 if off < 0 else _is(c, off)):
                 return "factor", id
-        return "factor", common[-1]
+        # Updates on lines of their own go the same wrong way: one sign turned all of them, that of the error.
+        return "factor", common[0] if off < 0 else common[-1]
     return "factor", claim.node

@@ -89,7 +89,7 @@ def unchecked(found: list[Parameter], why: str) -> Report:
 def nothing_to_check(patient: Patient, trial: Trial, found: list[Parameter]) -> Report:
     """Report on a call that raised, or that trains nothing."""
     if trial.error is not None:
-        return _raised(trial)
+        return raised(trial)
     if not patient.places and not trial.made:
         return Report("No numpy arrays were found in the object, the arguments or the globals of the call.")
     if trial.full:
@@ -105,7 +105,8 @@ def nothing_to_check(patient: Patient, trial: Trial, found: list[Parameter]) -> 
     )
 
 
-def _raised(trial: Trial) -> Report:
+def raised(trial: Trial) -> Report:
+    """Report what their code raised, with the line and the shapes on it."""
     error, line = trial.error, trial.where
     assert error is not None
     told = f"{type(error).__name__}: {error}"

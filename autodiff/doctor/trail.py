@@ -145,14 +145,14 @@ def judged_from(case: Case) -> int:
     return min(ends, default=0)
 
 
-def counted(case: Case, line: Line) -> tuple[Line, ...]:
-    """Return the line that made a number which a line counts with, as in ``m = X.shape[0]``."""
+def counted(case: Case, line: Line) -> tuple[Line, float] | None:
+    """Return the line that made a number which a line counts with, as in ``m = X.shape[0]``, and the number."""
     said = loads(line)
     for b in reversed(case.trial.names.bindings):
         mine = b.name in said and b.line.function == line.function and b.line != line
         if mine and type(b.value) in (int, float) and isinstance(statement_at(b.line), ast.Assign):
-            return (b.line,)
-    return ()
+            return b.line, float(b.value)
+    return None
 
 
 @lru_cache(maxsize=4096)

@@ -108,7 +108,7 @@ def run(patient: Patient, values: dict[str, Any], made: dict[int, Any], limit: i
                 trial.full = True
             except (Exception, SystemExit) as error:
                 trial.error = error
-                trial.where, trial.locals = _where(error)
+                trial.where, trial.locals = where_raised(error)
         trial.made = {node: i for i, node in enumerate(built)}
         trial.made_at = dict(zip(built, where, strict=True))
         trial.leaves.update(trial.names.grown)
@@ -189,8 +189,8 @@ def _returned(value: Any, path: str, depth: int = 0) -> Any:
         yield from _returned(vars(value), path, depth + 1)
 
 
-def _where(error: BaseException) -> tuple[Line | None, dict[str, Any]]:
-    """The innermost line of a person's code that an error came from, and what its names meant."""
+def where_raised(error: BaseException) -> tuple[Line | None, dict[str, Any]]:
+    """Return the innermost line of a person's code that an error came from, and what its names meant."""
     from autodiff.doctor.tape import _OURS
 
     found: tuple[Line | None, dict[str, Any]] = None, {}

@@ -19,7 +19,7 @@ from autodiff.doctor.probe import Probe, node_of, probe, recording
 from autodiff.doctor.report import Report
 from autodiff.doctor.steps import cases
 from autodiff.doctor.tape import Line, Tape
-from autodiff.doctor.trial import Trial
+from autodiff.doctor.trial import Trial, where_raised
 from autodiff.doctor.updates import trained
 
 
@@ -96,7 +96,9 @@ class watch:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         trial = self._trial
-        trial.error = error
+        if error is not None:
+            trial.error = error
+            trial.where, trial.locals = where_raised(error)
         assert self._frame is not None
         held = self._frame.f_locals
         after = Patient.of_names(*self._spaces)
@@ -132,8 +134,7 @@ class watch:
 
     def _judge(self) -> Report:
         if self._trial.error is not None:
-            error = self._trial.error
-            return Report(f"The block ended early, on {type(error).__name__}: {error}.")
+            return refusals.raised(self._trial)
         try:
             return self._examined()
         except Exception as error:

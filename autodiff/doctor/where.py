@@ -8,6 +8,7 @@ from autodiff.doctor.case import NOISE, Case, aligned, proportion
 from autodiff.doctor.claims import Claim
 from autodiff.doctor.known import Known
 from autodiff.doctor.names import tree_of
+from autodiff.doctor.scale import sizes
 from autodiff.doctor.search import Fault, reduction
 from autodiff.doctor.spell import statement
 from autodiff.doctor.tape import Line
@@ -56,7 +57,7 @@ def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line
     if fault.kind in ("factor", "update"):
         return _of_factor(case, fault, known, stack)
     # A line that computes right values elsewhere is not to blame: who called it is.
-    found = [line for line in stack if not _right_elsewhere(case, line)]
+    found = own_lines(case, fault.first)
     if not found:
         return stack[:1]
     best = found[:1]
@@ -75,10 +76,32 @@ def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line,
         made = [tape[case.claims[p].node].lines[:1] for p in fault.parameters if p in case.claims]
         return tuple(dict.fromkeys((*lines, *(line for one in made for line in one))))
     if fault.factor < 0 and fault.kind == "factor":
-        users = [i for i in tape.consumers().get(fault.node, ()) if i not in case.truth.forward]
-        after = tape[min(users)].lines[:1] if users else ()
-        lines = tuple(dict.fromkeys((*_with_doubtful(case, known, fault.node, lines), *after)))
-    return tuple(dict.fromkeys((*lines, *counted(case, lines[0]))))[:2]
+        doubtful = _with_doubtful(case, known, fault.node, lines)
+        if known is not None and doubtful == lines:  # turned round between the derivative before, or after, and this
+            errors = [i for i in _operands(case, fault.node) if known.find(tape[i].value, "adjoint")]
+            users = [i for i in tape.consumers().get(fault.node, ()) if i not in case.truth.forward]
+            beside = max(errors, default=None) if errors else min(users, default=None)
+            doubtful = (*lines, *(tape[beside].lines[:1] if beside is not None else ()))
+        lines = tuple(dict.fromkeys(doubtful))
+    miscounts, odd = _miscounts(case, fault, stack[0])
+    return miscounts[:1] if odd else tuple(dict.fromkeys((*lines, *miscounts)))[:2]
+
+
+def _miscounts(case: Case, fault: Fault, line: Line) -> tuple[tuple[Line, ...], bool]:
+    """Where the number of samples was made, if that would explain a factor; and whether it is one that no count has."""
+    own = [case.claims[p] for p in fault.parameters if p in case.claims] if fault.everywhere else []
+    used = [case.tape[i].lines[:1] for claim in own for i in (claim.node, *(id for id, _ in claim.scalars))]
+    right, doubtful = sizes(case), list[Line]()
+    for one in dict.fromkeys((line, *(made[0] for made in used if made))):
+        made, number = counted(case, one) or (None, 0.0)
+        if made is None or not number:
+            continue
+        other = {abs(number * fault.factor), abs(number / fault.factor)} & right - {1.0}
+        if (number < 0 and fault.factor < 0) or (abs(number) not in right and other):
+            return (made,), True
+        if other and abs(fault.factor) != 1:
+            doubtful.append(made)
+    return tuple(doubtful[:1]), False
 
 
 def _with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line, ...]) -> tuple[Line, ...]:
@@ -88,7 +111,7 @@ def _with_doubtful(case: Case, known: Known | None, node: int, lines: tuple[Line
     operand = _doubtful(case, known, node)
     if operand is None:
         return tuple(dict.fromkeys((*lines, *silent(case, lines[0], node))))
-    made = case.tape[operand].lines[:2]
+    made = own_lines(case, operand)[:2]
     if len(made) > 1 and _is_helper(made[0]) and any(_other_calls(case, known, case.tape[operand].lines, made[0])):
         made = made[1:] if made[1] not in lines else made
     return tuple(dict.fromkeys((*lines, *made[:1])))
@@ -99,17 +122,19 @@ def _doubtful(case: Case, known: Known, node: int) -> int | None:
     tape = case.tape
     found = _operands(case, node)
     derived = [i for i in found if any(m.entry.kind in ("adjoint", "part") for m in known.find(tape[i].value))]
+    worst: tuple[int, int] | None = None
     for i in sorted(found, reverse=True):
         matches = known.find(tape[i].value)
         sound = any(m.factor > 0 and (m.entry.kind != "value" or abs(m.factor - 1) < NOISE) for m in matches)
         top = case.output is not None and tape[i].value.shape == tape[case.output].value.shape
-        if (
-            not sound
-            or (not derived and case.depends[i])
-            or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches))
-        ):
+        stray = not derived and case.depends[i]
+        if not sound or (top and i in known.judged and not any(m.entry.kind == "adjoint" for m in matches)):
             return i
-    return None
+        # Where no operand is a derivative, one should be: rather what is no slope of an activation.
+        plain = int(not any(known.is_slope(m) for m in matches))
+        if stray and (worst is None or plain > worst[0]):
+            worst = plain, i
+    return worst[1] if worst is not None else None
 
 
 def _operands(case: Case, node: int) -> list[int]:
@@ -188,6 +213,11 @@ def _is_multiple(case: Case, node: int, path: str) -> bool:
     """Whether a value is the true gradient of a parameter, but for a factor."""
     g = aligned(case.tape[node].value, case.tape[case.versions[path]].value.shape)
     return g is not None and proportion(g, case.true_gradient(path))[1] <= NOISE
+
+
+def own_lines(case: Case, node: int) -> tuple[Line, ...]:
+    """Return the lines that computed a value, innermost first, but for those that also compute forward values."""
+    return tuple(line for line in case.tape[node].lines if not _right_elsewhere(case, line))
 
 
 def _right_elsewhere(case: Case, line: Line) -> bool:

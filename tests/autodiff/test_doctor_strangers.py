@@ -432,7 +432,10 @@ def test_a_block_that_ends_early() -> None:
     w = RNG.normal(size=(3, 2))
     with pytest.raises(KeyError), doctor.watch(params={"w": w}) as seen:
         raise KeyError("gone")
-    assert "ended early" in seen.report.summary
+    assert "The code itself raises KeyError: 'gone' on line" in seen.report.summary
+    with pytest.raises(ValueError), doctor.watch(params={"w": w}) as seen:
+        w -= 0.1 * X @ (X @ w - Y)
+    assert [f.code for f in seen.report.findings] == ["shapes"]
     with doctor.watch(params={"w": w}) as seen:
         e = X @ w - Y
         loss = np.mean(e**2)
