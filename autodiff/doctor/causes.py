@@ -11,6 +11,7 @@ import numpy as np
 from autodiff.doctor import products, slopes, tops
 from autodiff.doctor.case import Case, proportion
 from autodiff.doctor.known import Known
+from autodiff.doctor.scale import sizes
 from autodiff.doctor.search import Fault
 from autodiff.doctor.spell import (
     activation_name,
@@ -287,13 +288,14 @@ def _factor(case: Case, fault: Fault, line: Line | None, lines: tuple[Line, ...]
     size = abs(off)
     for n in counts:
         name = count_name(case, n, line)
+        told = name if name == f"{n:g}" else f"{name} = {n:g}"
         if abs(size - n) < 1e-4 * n:
-            text = f"{whole} is {n:g} times that of the loss, which divides by {name} = {n:g} and this does not{sign}"
+            text = f"{whole} is {n:g} times that of the loss, which divides by {told} and this does not{sign}"
             if fault.everywhere:
                 lines = _with_shared(case, lines)
             return Cause("mean_missing", text, rewritten(line, lambda e, name=name: f"{bracketed(e)} / {name}"), lines)
         if abs(size * n - 1) < 1e-4:
-            text = f"{whole} is divided by {name} = {n:g} once too often{sign}"
+            text = f"{whole} is divided by {told} once too often{sign}"
             return Cause("mean_twice", text, rewritten(line, lambda e, name=name: f"{bracketed(e)} * {name}"), lines)
     if abs(size - 0.5) < 1e-4 or abs(size - 2) < 1e-4:
         words = "half" if size < 1 else "twice"
@@ -339,6 +341,8 @@ def _counts(case: Case) -> list[float]:
         if id is not None:
             counts += [float(n) for n in case.tape[id].value.shape if n > 1]
             counts.append(float(case.tape[id].value.size))
+    if case.output is None:
+        counts = sorted(n for n in sizes(case) if n > 1)
     return [n for n in dict.fromkeys(counts) if n > 1]
 
 

@@ -113,7 +113,7 @@ def _reduced(
             text = f"has shape {value.shape}: it is not summed over the batch, which gives {right.shape}"
             return cause("bias_unsummed", text, rewritten(line, lambda e: f"np.sum({e}, axis={axis})"), lines)
         return None
-    inner = case.tape[source].value
+    inner = np.asarray(fault.values.get(source, case.tape[source].value))
     reduced = reduction(inner, right)
     if reduced is None:
         return None
@@ -146,10 +146,11 @@ def _operand(
     assert case.truth is not None
     later = {v: p.path for p in case.parameters for v in p.versions[case.step + 1 :]}
     multiplies = name_of(node) == "multiply"
+    worth = lambda id: np.asarray(fault.values.get(id, case.tape[id].value))
     for slot in node.inputs:
-        held = case.tape[slot].value
+        held = worth(slot)
         others = [i for i in node.inputs if i != slot]
-        filled = multiplies and any(known.find(case.tape[i].value, "adjoint") for i in others)
+        filled = multiplies and any(known.find(worth(i), "adjoint") for i in others)
         for entry in [e for e in known.entries if e.kind != "part"]:
             for turned in (False, True) if entry.value.ndim == 2 else (False,):
                 instead = entry.value.T if turned else entry.value
@@ -159,7 +160,7 @@ def _operand(
                     continue
                 if instead.shape == held.shape and np.array_equal(instead, held):
                     continue
-                take = lambda ref, slot=slot, instead=instead: instead if ref.id == slot else case.tape[ref.id].value
+                take = lambda ref, slot=slot, instead=instead: instead if ref.id == slot else worth(ref.id)
                 try:
                     with np.errstate(all="ignore"):
                         got = np.asarray(node.func(*swapped(node.args, take), **swapped(node.kwargs, take)))

@@ -37,6 +37,10 @@ class Fault:
         What should stand there, up to a constant factor; `entry` says what that is.
     parameters : list of str
         Those whose gradient it spoils.
+    factor, everywhere
+        The wrong factor, and whether all gradients share it.
+    values : dict
+        What nodes are worth once the faults before this one are mended.
     """
 
     kind: str
@@ -48,6 +52,7 @@ class Fault:
     parameters: list[str] = field(default_factory=list)
     factor: float = 1.0
     everywhere: bool = False
+    values: dict[int, Any] = field(default_factory=dict)
 
     def line(self, case: Case) -> Line | None:
         """Return the line that computes the wrong value."""
@@ -92,11 +97,14 @@ def faults(case: Case, known: Known, lr: float | None = None) -> list[Fault]:
         wrong = state.wrong()
         if not wrong:
             break
+        mended = state.values
         fault = _next(state, wrong, end)
+        fault.values = mended
         found.append(fault)
         if fault.kind == "unknown" or (fault.kind == "use" and reduction(fault.value, fault.right) is None):
             settled |= set(fault.parameters)
-        if wrong == state.wrong():
+        seen = [(f.kind, f.node) for f in found]
+        if fault.kind not in ("value", "late") and wrong == state.wrong() or seen.count(seen[-1]) > 1:
             break
     left = {path: s for path, s in state.scales().items() if path not in settled}
     for kind, node, factor, paths, everywhere in factor_faults(case, known, left, state.values):
@@ -146,7 +154,8 @@ def _next(state: _State, wrong: list[str], end: float) -> Fault:
     if best is None or (best[0][0] <= 0 and -best[0][1] >= before[1]):
         return _unexplained(state, first, wrong)
     _, node, entry, right, values = best
-    if entry.kind in ("adjoint", "part") and _upstream(state, node) is None:
+    error = entry.kind == "value" and node in state.known.judged
+    if (error or entry.kind in ("adjoint", "part")) and _upstream(state, node) is None:
         values, right = _rescaled(state, node, entry, values, right, wrong)
     repaired = _repaired(state, values, wrong)
     fault = Fault("value", node, first if node in chain else node, state.value(node), right, entry, repaired)
@@ -159,7 +168,7 @@ def _next(state: _State, wrong: list[str], end: float) -> Fault:
 def _late(state: _State, wrong: list[str], reach: set[int]) -> Fault | None:
     """A parameter that is used in the backward pass after its update."""
     case, tape = state.case, state.case.tape
-    before = len(wrong)
+    before: tuple[int, int] | None = None
     for path, version in case.versions.items():
         parameter = next(p for p in case.parameters if p.path == path)
         new = parameter.versions[case.step + 1]
@@ -177,9 +186,10 @@ def _late(state: _State, wrong: list[str], reach: set[int]) -> Fault | None:
         start[new] = tape[version].value
         with np.errstate(all="ignore"):
             tried = {**state.values, **tape.replay(start, [*wanted, *(i for i in below if i <= max(wanted))])}
-        after = _State(case, state.known, state.lr, tried, state.instead).wrong()
-        if len(after) < before:
-            repaired = [p for p in wrong if p not in after]
+        before = before or _score(state, state.values)
+        gain, left = _score(state, tried)
+        if gain > before[0] or (gain == before[0] and left < before[1]):
+            repaired = _repaired(state, tried, wrong) or [p for p in wrong if case.claims[p].node in below]
             entry = Entry("value", version, tape[version].value)
             fault = Fault("late", users[0], users[0], tape[new].value, tape[version].value, entry, repaired)
             state.values = tried
