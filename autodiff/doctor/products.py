@@ -146,7 +146,10 @@ def _operand(
     assert case.truth is not None
     later = {v: p.path for p in case.parameters for v in p.versions[case.step + 1 :]}
     multiplies = name_of(node) == "multiply"
-    worth = lambda id: np.asarray(fault.values.get(id, case.tape[id].value))
+
+    def worth(id: int) -> Any:
+        return np.asarray(fault.values.get(id, case.tape[id].value))
+
     for slot in node.inputs:
         held = worth(slot)
         others = [i for i in node.inputs if i != slot]

@@ -104,7 +104,7 @@ def faults(case: Case, known: Known, lr: float | None = None) -> list[Fault]:
         if fault.kind == "unknown" or (fault.kind == "use" and reduction(fault.value, fault.right) is None):
             settled |= set(fault.parameters)
         seen = [(f.kind, f.node) for f in found]
-        if fault.kind not in ("value", "late") and wrong == state.wrong() or seen.count(seen[-1]) > 1:
+        if (fault.kind not in ("value", "late") and wrong == state.wrong()) or seen.count(seen[-1]) > 1:
             break
     left = {path: s for path, s in state.scales().items() if path not in settled}
     for kind, node, factor, paths, everywhere in factor_faults(case, known, left, state.values):
