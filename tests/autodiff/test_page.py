@@ -109,3 +109,11 @@ def test_packing() -> None:
     assert whole([0, 63, 4095], 2) == "AAA///"
     assert changes(["a 1 b 2", "same", "x"], ["a 1 b 3", "same", "y"]) == ["|2", 0, "=x"]
     assert changes(["first"], []) == ["=first"]
+
+
+def test_a_gradient_that_has_all_but_vanished_is_not_shown_as_zero(tmp_path: Path) -> None:
+    w = Tensor([1.0], requires_grad=True, name="w")
+    loss = (w * 1e-200).sum()
+    loss.backward()
+    assert data_of(written(loss.graph().html(tmp_path / "page.html")))["wide"]
+    assert not data_of(written(xor_loss(network()).graph().html(tmp_path / "page.html")))["wide"]

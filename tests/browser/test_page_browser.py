@@ -195,3 +195,12 @@ def test_without_javascript_the_picture_stands(xor_page: Path, opened: Opener) -
     page = opened(xor_page, java_script_enabled=False)
     assert page.locator("#picture svg").is_visible()
     assert "JavaScript" in written(xor_page)
+
+
+def test_a_gradient_that_has_all_but_vanished(tmp_path: Path, opened: Opener) -> None:
+    w = Tensor([1.0, 1e300], requires_grad=True, name="w")
+    loss = (w * [1e-200, 3e-120]).sum()
+    loss.backward()
+    page = opened(loss.graph().html(tmp_path / "page.html"))
+    page.locator("#t0").click()
+    assert page.locator("#details td").all_text_contents() == ["1", "1e300", "1e-200", "3e-120"]

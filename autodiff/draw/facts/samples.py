@@ -44,8 +44,8 @@ def sample(array: Any) -> Sample | None:
 
     Examples
     --------
-    >>> sample(np.eye(2)).values.tolist(), sample(np.zeros((64, 3))).rows[:3], sample("text")
-    ([[1.0, 0.0], [0.0, 1.0]], (0, 2, 4), None)
+    >>> sample(np.eye(2)).values.tolist(), sample(np.zeros((999, 3))).rows[:3], sample("text")
+    ([[1.0, 0.0], [0.0, 1.0]], (0, 32, 64), None)
     """
     try:
         held = np.asarray(array)

@@ -52,6 +52,7 @@ def _page(heading: str, models: list[Model], rankdir: str, more: dict[str, Any])
         "nodes": _nodes(models[0]),
         "slots": [_slot(slot) for slot in shot.slots],
         "steps": shot.steps,
+        "wide": shot.wide,
         "still": shot.still,
         "frames": shot.frames,
         **more,
@@ -110,7 +111,8 @@ def _nodes(model: Model) -> dict[str, dict[str, Any]]:
     for key, node in model.nodes.items():
         entry: dict[str, Any] = {"name": called[key], "kind": "op" if isinstance(node, OpNode) else node.kind}
         if isinstance(node, OpNode):
-            entry["symbol"] = plain(node.symbol, 60)
+            if node.members > 1:
+                entry["members"] = node.members
             if key in model.samples.sources:
                 entry["source"] = plain(model.samples.sources[key], 300)
         else:

@@ -11,7 +11,7 @@ from autodiff.draw.facts.samples import Sample
 from autodiff.draw.markup import plain
 from autodiff.draw.model import Edge, Model, OpNode
 from autodiff.draw.page.backward import Step, steps
-from autodiff.draw.page.packing import changes, floats, whole
+from autodiff.draw.page.packing import changes, floats, is_wide, whole
 from autodiff.draw.picture.cards import Card
 from autodiff.draw.picture.heading import heading
 from autodiff.draw.picture.svg import edge_width
@@ -52,6 +52,8 @@ class Film:
     slots : list of Slot
     steps : list of dict
         The backward pass; its arrays are numbers of slots.
+    wide : bool
+        Whether numbers are packed for a wide range.
     still : str
         The numbers that stay as they are.
     frames : list of dict
@@ -61,6 +63,7 @@ class Film:
 
     slots: list[Slot]
     steps: list[dict[str, Any]]
+    wide: bool
     still: str
     frames: list[dict[str, Any]]
 
@@ -71,6 +74,7 @@ def film(models: list[Model], pictures: list[dict[str, Card]], edges: list[Edge]
     slots = _slots(models)
     index = {(slot.kind, slot.key): i for i, slot in enumerate(slots)}
     places = {id(edge): i for i, edge in enumerate(models[0].edges)}
+    wide = any(is_wide(_numbers(model, slot) for slot in slots) for model in models)
     order = [places[id(edge)] for edge in edges]
     frames: list[dict[str, Any]] = []
     before: dict[str, list[str]] = {"t": [], "c": [], "d": []}
@@ -82,15 +86,15 @@ def film(models: list[Model], pictures: list[dict[str, Card]], edges: list[Edge]
         }
         frames.append(
             {
-                "n": floats([_numbers(model, slot) for slot in slots if not slot.still]),
+                "n": floats([_numbers(model, slot) for slot in slots if not slot.still], wide),
                 "m": whole((mark for key in shown for mark in _marks(shown[key])), 2),
                 "w": whole(_width(model.edges[i], model) for i in order),
                 **{key: changes(texts, before[key]) for key, texts in said.items()},
             }
         )
         before = said
-    still = floats([_numbers(models[0], slot) for slot in slots if slot.still])
-    return Film(slots, [_step(step, index) for step in steps(models[0])], still, frames)
+    still = floats([_numbers(models[0], slot) for slot in slots if slot.still], wide)
+    return Film(slots, [_step(step, index) for step in steps(models[0])], wide, still, frames)
 
 
 def _slots(models: list[Model]) -> list[Slot]:

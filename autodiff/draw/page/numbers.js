@@ -2,14 +2,15 @@
 const data = JSON.parse(document.getElementById('data').textContent);
 const DIGITS = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
-/** Numbers of three bytes each, the upper ones of a float of four. */
+/** Numbers by their upper bytes: three of a float of four, or four of one of eight. */
 function floats(text) {
   const bytes = atob(text);
-  const view = new DataView(new ArrayBuffer(4));
-  const numbers = new Float64Array(bytes.length / 3);
+  const kept = data.wide ? 4 : 3;
+  const view = new DataView(new ArrayBuffer(8));
+  const numbers = new Float64Array(bytes.length / kept);
   for (let i = 0; i < numbers.length; i += 1) {
-    for (let k = 0; k < 3; k += 1) view.setUint8(k, bytes.charCodeAt(3 * i + k));
-    numbers[i] = view.getFloat32(0);
+    for (let k = 0; k < kept; k += 1) view.setUint8(k, bytes.charCodeAt(kept * i + k));
+    numbers[i] = data.wide ? view.getFloat64(0) : view.getFloat32(0);
   }
   return numbers;
 }

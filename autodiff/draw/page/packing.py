@@ -13,22 +13,38 @@ _DIGITS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _NUMBER = re.compile(r"(-?\d[\d,]*(?:\.\d+)?(?:e-?\d+)?)")
 
 
-def floats(arrays: list[Any]) -> str:
-    """Return numbers as base64 of the three upper bytes of each as float32: five digits, four characters.
+def is_wide(arrays: Iterable[Any]) -> bool:
+    """Whether some number is too large or too small for a float32, as a gradient that has all but vanished."""
+    for array in arrays:
+        sizes = np.abs(array[np.isfinite(array) & (array != 0)])
+        if sizes.size and (sizes.min() < 1e-37 or sizes.max() > 1e38):
+            return True
+    return False
+
+
+def floats(arrays: list[Any], wide: bool = False) -> str:
+    """Return numbers as base64 of the three upper bytes of each as float32, or of the four upper ones as float64.
+
+    That is five digits and four characters, or six digits.
 
     Examples
     --------
-    >>> floats([np.array([[1.0]])])
-    'P4AA'
+    >>> floats([np.array([[1.0]])]), floats([np.array([[1.0]])], wide=True)
+    ('P4AA', 'P/AAAA==')
     """
     if not arrays:
         return ""
+    flat = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in arrays])
+    size, kept = (8, 4) if wide else (4, 3)
     with np.errstate(all="ignore"):
-        flat = np.concatenate([np.asarray(array, np.float64).reshape(-1) for array in arrays]).astype(">f4")
-    bits = flat.view(">u4").astype(np.uint32)
-    finite = (bits & 0x7F800000) < 0x7F7FFF80
-    upper = np.where(finite, (bits + 0x80) & 0xFFFFFF00, bits).astype(">u4")  # rounded, not cut
-    return base64.b64encode(upper.view(np.uint8).reshape(-1, 4)[:, :3].tobytes()).decode()
+        bits = flat.astype(f"f{size}").view(f"u{size}")
+    cut = np.array(8 * (size - kept), bits.dtype)
+    one = np.array(1, bits.dtype)
+    # Rounded, not cut off; but not so that a finite number becomes infinite.
+    upper = np.where(np.isfinite(flat), bits + (one << (cut - one)), bits) >> cut << cut
+    upper = np.where(np.isfinite(upper.view(f"f{size}")) | ~np.isfinite(flat), upper, bits >> cut << cut)
+    picked = upper.astype(f">u{size}").view(np.uint8).reshape(-1, size)[:, :kept]
+    return base64.b64encode(picked.tobytes()).decode()
 
 
 def whole(numbers: Iterable[int], width: int = 1) -> str:

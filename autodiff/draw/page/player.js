@@ -50,6 +50,10 @@ function show(number) {
     ', and gives back: ', element('span', { class: 'formula number' }, [step.to.map(function (way) {
       return way.formula;
     }).join('   ')])])];
+  const members = data.nodes[step.op].members;
+  if (members) {
+    rows.push(element('p', { class: 'muted' }, ['It stands for ' + members + ' repetitions; these are the numbers of the second.']));
+  }
   rows.push(element('div', { class: 'columns' }, ways(step)));
   step.to.forEach(function (way, k) {
     const first = step.to.findIndex(function (other) { return other.t === way.t; });
