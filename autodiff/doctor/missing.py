@@ -8,7 +8,8 @@ from autodiff.doctor.case import Case
 from autodiff.doctor.report import Finding
 from autodiff.doctor.spell import name_for
 from autodiff.doctor.tape import Ref
-from autodiff.doctor.trail import origin, unmoved
+from autodiff.doctor.trail import origin
+from autodiff.doctor.unmoved import unmoved
 from autodiff.doctor.updates import name_of
 
 _PRODUCTS = ("dot", "matmul")

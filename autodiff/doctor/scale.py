@@ -110,8 +110,8 @@ def _with_decay(g: Any, target: Any, weight: Any, k: float, rest: float) -> tupl
     columns = np.stack([target.reshape(-1), weight.reshape(-1)], axis=1)
     fit, *_ = np.linalg.lstsq(columns, g.reshape(-1), rcond=None)
     left = float(np.linalg.norm(columns @ fit - g.reshape(-1)) / np.linalg.norm(g))
-    told = abs(fit[0]) * np.linalg.norm(target) > 1e-9 * np.linalg.norm(g)  # else it is the weights alone
-    if left <= 1e-9 and told and fit[1] / fit[0] > 0:
+    share = float(np.linalg.norm(fit[0] * target) / np.linalg.norm(g))  # of the weights alone nothing is the gradient
+    if left <= 1e-9 and share > 1e-6 and fit[1] / fit[0] > 0:
         return float(fit[0]), left, float(fit[1] / fit[0])
     return k, rest, 0.0
 

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.doctor.case import NOISE, Case, aligned, proportion
+from autodiff.doctor.case import NOISE, Case, aligned, proportion, reduction
 from autodiff.doctor.factors import factor_faults
 from autodiff.doctor.known import Entry, Known
 from autodiff.doctor.repeats import pairings, siblings, twins
 from autodiff.doctor.scale import Scale, scales
+from autodiff.doctor.spare import is_sound, passed_by, passed_instead, spare_for, spares, way_of
 from autodiff.doctor.tape import Line
 
 #: The longest that a search may take, in seconds of the processor, so that other load changes no report.
@@ -28,9 +29,9 @@ class Fault:
     Attributes
     ----------
     kind : str
-        "value" for a wrong number, "use" for a right value used as a parameter's gradient, "factor" for a wrong
-        constant factor, "update" for a wrong sign of the update, "unknown" where nothing right could be put in its
-        place.
+        "value" for a wrong number, "use" for a right value used as a parameter's gradient, "spare" for one passed on
+        in place of another that is there, "factor" for a wrong constant factor, "update" for a wrong sign of the
+        update, "unknown" where nothing right could be put in its place.
     node : int
         The value, `first` the first wrong one on the way to it.
     right : array or None
@@ -41,6 +42,8 @@ class Fault:
         The wrong factor, and whether all gradients share it.
     values : dict
         What nodes are worth once the faults before this one are mended.
+    spare : int or None
+        The value that belongs in its place and is there, unused.
     """
 
     kind: str
@@ -53,6 +56,7 @@ class Fault:
     factor: float = 1.0
     everywhere: bool = False
     values: dict[int, Any] = field(default_factory=dict)
+    spare: int | None = None
 
     def line(self, case: Case) -> Line | None:
         """Return the line that computes the wrong value."""
@@ -122,6 +126,9 @@ def _next(state: _State, wrong: list[str], end: float) -> Fault:
     if late is not None:
         return late
     suspects = _suspects(state, reach)
+    spare = _spare_gradient(state, wrong) or _spare_operand(state, wrong, suspects)
+    if spare is not None:
+        return spare
     if not suspects:
         return _misused(state, wrong)
     first = suspects[0]
@@ -197,6 +204,56 @@ def _late(state: _State, wrong: list[str], reach: set[int]) -> Fault | None:
     return None
 
 
+def _spare_gradient(state: _State, wrong: list[str]) -> Fault | None:
+    """A parameter's gradient that is there, while another value is used as such."""
+    case = state.case
+    for path in wrong:
+        claim = case.claims[path]
+        spare = spare_for(case, state.known, path) if path not in state.instead else None
+        lines = passed_instead(case, spare, way_of(case, claim), claim.update) if spare is not None else ()
+        if spare is not None and lines:
+            node, share = passed_by(case, claim, lines)
+            if not is_sound(case, state.known, node, lines):
+                continue
+            right = case.tape[spare].value
+            state.instead[path] = right * share
+            entry = Entry("adjoint", case.versions[path], case.true_gradient(path))
+            return Fault("spare", node, claim.update, case.tape[node].value, right, entry, [path], spare=spare)
+    return None
+
+
+def _spare_operand(state: _State, wrong: list[str], suspects: list[int]) -> Fault | None:
+    """A derivative that is there, while another value is passed on to what computes the next ones."""
+    case, tape = state.case, state.case.tape
+    assert case.truth is not None
+    for first in suspects[:3]:
+        for node in tape[first].inputs:
+            for spare in spares(case, state.known):
+                right = tape[spare].value
+                if right.shape != tape[node].value.shape or not spare < first:
+                    continue
+                lines = passed_instead(case, spare, {node}, first)
+                if spare in tape.descendants([first]) or not lines or not is_sound(case, state.known, node, lines):
+                    continue
+                users = [i for i in tape.consumers().get(node, ()) if i > spare and i not in case.truth.forward]
+                try:
+                    new = tape.replay_users(state.values, {node: right}, users, [c.node for c in case.claims.values()])
+                except Exception:  # of other shapes, say
+                    continue
+                tried = {**state.values, **new}
+                repaired = [p for p in wrong if p not in _with(state, tried).wrong()]
+                if not repaired:
+                    continue
+                state.values = tried
+                match = state.known.find(right, "adjoint")[0]
+                return Fault("spare", node, first, tape[node].value, right, match.entry, repaired, spare=spare)
+    return None
+
+
+def _with(state: _State, values: dict[int, Any]) -> _State:
+    return _State(state.case, state.known, state.lr, values, state.instead)
+
+
 def _reach(case: Case, wrong: list[str]) -> set[int]:
     """What the claims of the `wrong` parameters are computed from, as far as that is computed."""
     stop = {v for p in case.parameters for v in p.versions}
@@ -220,7 +277,7 @@ def _suspects(state: _State, reach: set[int]) -> list[int]:
 
 def _score(state: _State, values: dict[int, Any], least: float = -1) -> tuple[int, int]:
     """How many parameters are right up to a factor with these values, and how many values are still suspect."""
-    tried = _State(state.case, state.known, state.lr, values, state.instead)
+    tried = _with(state, values)
     wrong = tried.wrong()
     total = len(state.case.claims)
     if not wrong or total - len(wrong) < least:
@@ -267,7 +324,7 @@ def _rescaled(
     state: _State, node: int, entry: Entry, values: dict[int, Any], right: Any, wrong: list[str]
 ) -> tuple[dict[int, Any], Any]:
     """At the top of the backward pass the scale is free: choose it so that what follows is right as it stands."""
-    after = _State(state.case, state.known, state.lr, values, state.instead).scales()
+    after = _with(state, values).scales()
     offs = {round(s.off, 6) for path, s in after.items() if path in wrong and s.proportional and s.off}
     if len(offs) != 1 or 1.0 in offs:
         return values, right
@@ -289,7 +346,7 @@ def _upstream(state: _State, node: int) -> float | None:
 
 
 def _repaired(state: _State, values: dict[int, Any], wrong: list[str]) -> list[str]:
-    after = _State(state.case, state.known, state.lr, values, state.instead).wrong()
+    after = _with(state, values).wrong()
     return [path for path in wrong if path not in after]
 
 
@@ -327,14 +384,3 @@ def _sign(state: _State, path: str) -> float:
     others = [s for p, s in state.scales().items() if p != path and s.proportional and s.off == 1.0]
     base = others[0].rate if others else 1.0
     return float(-claim.sign * base / claim.factor) if claim.factor else 1.0
-
-
-def reduction(value: Any, target: Any) -> tuple[tuple[int, ...], float] | None:
-    """Return the axes over which to sum a value to get `k` times the target, and `k`; None where nothing helps."""
-    for axes in [(i,) for i in range(value.ndim)] + ([(0, 1)] if value.ndim == 2 else []):
-        summed = value.sum(axis=axes)
-        if summed.size == target.size and value.size > target.size:
-            k, rest = proportion(summed.reshape(target.shape), target)
-            if rest <= NOISE and k:
-                return axes, k
-    return None

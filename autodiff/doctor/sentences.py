@@ -15,8 +15,8 @@ from autodiff.doctor.praise import praise
 from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.search import faults
+from autodiff.doctor.spare import idle_lines
 from autodiff.doctor.spell import name_for
-from autodiff.doctor.trail import origin
 from autodiff.doctor.where import at_top, widened
 
 #: Causes that say what a value is not, and not which of its operands made it so.
@@ -58,8 +58,8 @@ def report_on(case: Case, lr: float | None) -> Report:
     idle = [p for p in case.versions if p not in case.claims and p not in apart]
     for path in idle:
         update = next(p for p in case.parameters if p.path == path).versions[case.step + 1]
-        lines = case.tape[update].lines[:1]
-        lines += tuple(line for one in lines for line in origin(case, one, update))
+        known = known or Known(case)
+        lines = idle_lines(case, known, path, update)
         text = f"{_short(path)} is updated by something that does not depend on the loss"
         findings.append(Finding("never_updated", text, None, lines, (_short(path),)))
     still = never_updated(case)

@@ -183,6 +183,19 @@ class Tape:
             new[id] = node.func(*swapped(node.args, take), **swapped(node.kwargs, take))
         return new
 
+    def replay_users(
+        self, values: dict[int, Any], instead: dict[int, Any], users: list[int], wanted: Iterable[int]
+    ) -> dict[int, Any]:
+        """Compute again what `users` give with other operands `instead`, which stay as they are for all else."""
+        take = lambda ref: instead.get(ref.id, values.get(ref.id, self.nodes[ref.id].value))
+        start = dict[int, Any]()
+        with np.errstate(all="ignore"):
+            for node in (self.nodes[i] for i in users):
+                assert node.func is not None
+                start[node.id] = node.func(*swapped(node.args, take), **swapped(node.kwargs, take))
+            below = self.descendants(users)
+            return self.replay({**{i: v for i, v in values.items() if i not in below}, **start}, wanted)
+
 
 def same(one: Any, other: Any) -> bool:
     """Whether two arrays of one shape and type are the same bit for bit."""
