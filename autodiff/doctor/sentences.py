@@ -9,8 +9,9 @@ import numpy as np
 
 from autodiff.doctor.case import EXACT, NOISE, Case, aligned
 from autodiff.doctor.causes import cause_of
+from autodiff.doctor.idle import never_updated
 from autodiff.doctor.known import Known
-from autodiff.doctor.missing import labels_shape, labels_unused, never_updated, odd_rates
+from autodiff.doctor.missing import labels_shape, labels_unused, odd_rates
 from autodiff.doctor.praise import praise
 from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.scale import Scale, scales
@@ -187,6 +188,16 @@ def _unchecked(case: Case) -> Report:
     cure = '; say which loss it is meant to be, loss="bce", "cross_entropy" or "mse"' if "no loss" in text else ""
     report = Report("", verdicts, findings, [], [text + cure])
     report.summary = f"The gradients could not be checked: {findings[0].text if findings else text}."
+    return report
+
+
+def with_findings(report: Report, more: list[Finding]) -> Report:
+    """Add findings to a report, and what they say of its parameters."""
+    if more:
+        spoilt = {name for finding in more for name in finding.parameters}
+        report.findings += more
+        report.parameters = [replace(v, verdict="wrong") if v.name in spoilt else v for v in report.parameters]
+        report.summary = summary(report)
     return report
 
 

@@ -76,8 +76,10 @@ def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line,
     tape = case.tape
     assert case.truth is not None
     if tape[fault.node].value.size == 1:  # of single numbers each is a multiple of the other
-        made = [tape[case.claims[p].node].lines[:1] for p in fault.parameters if p in case.claims]
-        return tuple(dict.fromkeys((*lines, *(line for one in made for line in one))))
+        nodes = [case.claims[p].node for p in fault.parameters if p in case.claims]
+        # What depends on no parameter is not taken apart any further: it was made where its operands were.
+        bare = [i for node in nodes if not case.depends[node] for i in _operands(case, node)]
+        return tuple(dict.fromkeys((*lines, *(line for i in (*nodes, *bare) for line in tape[i].lines[:1]))))
     if fault.factor < 0 and fault.kind == "factor":
         doubtful = _with_doubtful(case, known, fault.node, lines)
         if known is not None and doubtful == lines:  # turned round between the derivative before, or after, and this
