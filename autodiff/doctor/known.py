@@ -28,6 +28,10 @@ _MIXING = {
 }
 
 
+#: Functions that may add an axis of length 1, or take one away.
+_AXES = ("getitem", "reshape", "expand_dims", "squeeze", "ravel", "atleast_1d", "atleast_2d")
+
+
 @dataclass(frozen=True)
 class Entry:
     """One right value.
@@ -174,11 +178,22 @@ class Known:
 
     def right(self, id: int, values: dict[int, Any]) -> bool:
         """Whether a node's value, of `values` or of the tape, is a multiple of something right, or nothing at all."""
+        id = self._bare(id)
         if id in values:
             return self._is_right(id, np.asarray(values[id]))
         if id not in self._right:
             self._right[id] = self._is_right(id, self.case.tape[id].value)
         return self._right[id]
+
+    def _bare(self, id: int) -> int:
+        """The node that a node shows with axes of length 1 added or taken away, as ``g[:, None]`` does."""
+        tape = self.case.tape
+        while name_of(tape[id]) in _AXES and len(tape[id].inputs) == 1:
+            inner = tape[id].inputs[0]
+            if [n for n in tape[inner].value.shape if n != 1] != [n for n in tape[id].value.shape if n != 1]:
+                break
+            id = inner
+        return id
 
     def _is_right(self, id: int, value: Any) -> bool:
         if not np.any(value):
