@@ -5,6 +5,7 @@ from __future__ import annotations
 from autodiff.doctor.case import Case
 from autodiff.doctor.report import Finding
 from autodiff.doctor.spell import name_for
+from autodiff.doctor.tape import Line
 from autodiff.doctor.updates import name_of
 
 _PAIRS = ("subtract", "multiply", "divide", "add", "where", "power", "equal")
@@ -25,7 +26,61 @@ def labels_unused(case: Case) -> list[Finding]:
     text = (
         f"no update depends on {name}, of shape {tape[unused[0]].value.shape}: the labels have no part in the gradients"
     )
-    return [Finding("labels_missing", text, None, (), tuple(_short(p.path) for p in case.parameters))]
+    return [Finding("labels_missing", text, None, _first_backward(case), _all(case))]
+
+
+def output_unused(case: Case) -> list[Finding]:
+    """Find labels that never meet what is computed of all parameters, the output, but something else."""
+    tape = case.tape
+    _, updates = _towards_updates(case)
+    every, end = _used_up(case)
+    if end is None or len(case.versions) < 2:
+        return []
+    labels = case.trial.given & updates - tape.ancestors([end])
+    plain, first, other = set(labels), None, -1
+    for node in tape.nodes:
+        if plain & set(node.inputs):
+            beside = [i for i in node.inputs if i not in plain]
+            if beside and node.id in updates and node.lines:
+                first, other = node, beside[0]
+                break
+            plain |= set() if beside else {node.id}
+    if first is None or case.depends[other] & every == every:
+        return []
+    said = name_for(case, other, first.lines[0]) or "something else"
+    text = f"puts the labels together with {said}, and not with the output, for which all parameters are used"
+    return [Finding("output_missing", text, None, first.lines[:2], _all(case))]
+
+
+def _towards_updates(case: Case) -> tuple[set[int], set[int]]:
+    """Return the parameters, and all from which their updates are computed in one step."""
+    stop = {v for p in case.parameters for v in p.versions}
+    before = [i for p in case.parameters for v in p.versions[1:] for i in case.tape[v].inputs]
+    return stop, case.tape.ancestors(before, stop=stop) - stop
+
+
+def _used_up(case: Case) -> tuple[int, int | None]:
+    """Return the bits of all parameters, and the first value for which all of them are used."""
+    every = 0
+    for v in case.versions.values():
+        every |= case.depends[v]
+    stop = {v for p in case.parameters for v in p.versions}
+    return every, next(
+        (n.id for n in case.tape.nodes if case.depends[n.id] & every == every and n.id not in stop), None
+    )
+
+
+def _first_backward(case: Case) -> tuple[Line, ...]:
+    """The first line of the backward pass: of what the updates are made of, the first that is computed after all
+    parameters were used, on a line that did not run before."""
+    tape = case.tape
+    _, updates = _towards_updates(case)
+    _, end = _used_up(case)
+    before = {line for n in tape.nodes[:end] for line in n.lines[:1]}
+    for node in tape.nodes[end:] if end is not None else ():
+        if node.id in updates and node.lines and node.lines[0] not in before:
+            return node.lines[:1]
+    return ()
 
 
 def odd_rates(case: Case) -> list[Finding]:
@@ -74,8 +129,12 @@ def labels_shape(case: Case) -> list[Finding]:
         )
         fix = f"{said} = {said}.reshape({', '.join(map(str, shape)) if len(shape) > 1 else n})"
         lines = tuple(dict.fromkeys((line, *tape[flat].lines[:1])))
-        return [Finding("label_broadcast", text, fix, lines, tuple(_short(p.path) for p in case.parameters))]
+        return [Finding("label_broadcast", text, fix, lines, _all(case))]
     return []
+
+
+def _all(case: Case) -> tuple[str, ...]:
+    return tuple(_short(p.path) for p in case.parameters)
 
 
 def _apart(case: Case, one: int, other: int) -> bool:

@@ -11,14 +11,14 @@ from autodiff.doctor.case import EXACT, NOISE, Case, aligned
 from autodiff.doctor.causes import cause_of
 from autodiff.doctor.idle import never_updated
 from autodiff.doctor.known import Known
-from autodiff.doctor.missing import labels_shape, labels_unused, odd_rates
+from autodiff.doctor.missing import labels_shape, labels_unused, odd_rates, output_unused
 from autodiff.doctor.praise import praise
 from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.search import faults
 from autodiff.doctor.spare import idle_lines
 from autodiff.doctor.spell import name_for
-from autodiff.doctor.where import at_top, widened
+from autodiff.doctor.where import at_top, listed, widened
 
 #: Causes that say what a value is not, and not which of its operands made it so.
 UNSURE = {
@@ -90,6 +90,7 @@ def _explained(case: Case, known: Known, lr: float | None) -> list[Finding]:
                 cause = replace(cause, lines=at_top(case, known, fault, cause.lines))
             if cause.code in UNSURE:
                 cause = replace(cause, lines=widened(case, fault, cause.lines))
+            cause = replace(cause, lines=listed(case, fault, cause.lines))
             paths = tuple(_short(p) for p in fault.parameters)
             findings.append(Finding(cause.code, cause.text, cause.fix, cause.lines, paths))
     except Exception as error:  # code of any kind is put in words here
@@ -183,7 +184,7 @@ def _notes(case: Case, found: dict[str, Scale], lr: float | None) -> list[str]:
 def _unchecked(case: Case) -> Report:
     shapes = [case.tape[v].value.shape for v in case.versions.values()]
     verdicts = [Verdict(_short(p), s, "unchecked", None) for p, s in zip(case.versions, shapes, strict=True)]
-    findings = labels_shape(case) or labels_unused(case)
+    findings = labels_shape(case) or labels_unused(case) or output_unused(case)
     text = case.doubt or "the loss could not be found"
     cure = '; say which loss it is meant to be, loss="bce", "cross_entropy" or "mse"' if "no loss" in text else ""
     report = Report("", verdicts, findings, [], [text + cure])

@@ -13,7 +13,7 @@ from autodiff.doctor.search import Fault
 from autodiff.doctor.spare import passed_instead
 from autodiff.doctor.spell import statement
 from autodiff.doctor.tape import Line
-from autodiff.doctor.trail import carried, counted, named, renamed, silent
+from autodiff.doctor.trail import carried, counted, loops, named, renamed, silent
 
 
 def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line, ...]:
@@ -173,6 +173,28 @@ def widened(case: Case, fault: Fault, lines: tuple[Line, ...]) -> tuple[Line, ..
     backward = [i for i in (fault.first, *case.tape[fault.first].inputs) if case.tape[i].func is not None]
     more = (*named(case, lines[0], backward, fault.first), *renamed(case, lines[0], fault.first))
     return tuple(dict.fromkeys((*lines, *more)))[:3]
+
+
+def listed(case: Case, fault: Fault, lines: tuple[Line, ...]) -> tuple[Line, ...]:
+    """Put the head of a loop before a line in it that is right for other parameters, where the head lists by name what
+    it goes through: one of the names is wrong."""
+    if not lines or fault.kind == "factor":
+        return lines
+    heads = [head for head in loops(lines[0]) if _lists_names(head)]
+    if not heads:
+        return lines
+    made = {n.id for n in case.tape.nodes if n.lines[:1] == lines[:1]}
+    right = [p for p in case.claims if p not in fault.parameters]
+    passing = case.tape.ancestors([case.claims[p].update for p in right], stop=set(case.versions.values()))
+    return (heads[-1], *lines[:1]) if made & passing else lines
+
+
+def _lists_names(head: Line) -> bool:
+    found = statement(head)
+    rows = (
+        [n for n in ast.walk(found.iter) if isinstance(n, (ast.Tuple, ast.List))] if isinstance(found, ast.For) else []
+    )
+    return any(len([e for e in row.elts if not isinstance(e, ast.Constant)]) > 1 for row in rows)
 
 
 def _is_helper(line: Line) -> bool:
