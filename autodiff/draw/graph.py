@@ -171,6 +171,10 @@ class Graph:
             print(f"{path} was not drawn, {error}; saved {instead} instead, which needs none", file=sys.stderr)
             return instead
 
+    def html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture as a page to be played with."""
+        return _write(Path(path), "<!doctype html>\n")
+
     def __repr__(self) -> str:
         model = self.model
         return f"<Graph of {model.tensor_count} tensors and {model.op_count} ops: .save('graph.svg') to see it>"
