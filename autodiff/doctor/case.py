@@ -83,3 +83,14 @@ def aligned(g: Any, shape: tuple[int, ...]) -> Any:
         except ValueError:
             return None
     return None
+
+
+def reduction(value: Any, target: Any) -> tuple[tuple[int, ...], float] | None:
+    """Return the axes over which to sum a value to get `k` times the target, and `k`; None where nothing helps."""
+    for axes in [(i,) for i in range(value.ndim)] + ([(0, 1)] if value.ndim == 2 else []):
+        summed = value.sum(axis=axes)
+        if summed.size == target.size and value.size > target.size:
+            k, rest = proportion(summed.reshape(target.shape), target)
+            if rest <= NOISE and k:
+                return axes, k
+    return None

@@ -60,6 +60,9 @@ def cause_of(case: Case, known: Known, fault: Fault) -> Cause:
         name = path.removeprefix("self.").removeprefix("::")
         text = f"uses {name} after its update; the backward pass needs it as it was: update it afterwards"
         return Cause("updated_weights", text, None, lines)
+    if fault.spare is not None:
+        spare: Cause = products.spare(case, known, fault, lines, Cause)
+        return spare
     if fault.kind == "use":
         misused: Cause = products.misused(case, known, fault, lines, Cause)
         return misused

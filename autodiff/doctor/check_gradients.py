@@ -9,11 +9,10 @@ from typing import Any
 import numpy as np
 
 from autodiff.doctor import truth
-from autodiff.doctor.case import EXACT, NOISE, aligned, proportion
+from autodiff.doctor.case import EXACT, NOISE, aligned, proportion, reduction
 from autodiff.doctor.examine import examine
 from autodiff.doctor.patient import Patient
 from autodiff.doctor.report import Finding, Report, Verdict
-from autodiff.doctor.search import reduction
 from autodiff.doctor.sentences import summary
 from autodiff.doctor.trial import Trial, run, silence
 from autodiff.doctor.truth import Untraceable

@@ -11,10 +11,11 @@ import numpy as np
 from autodiff.doctor import refusals
 from autodiff.doctor.case import Case
 from autodiff.doctor.fewer import FEW
+from autodiff.doctor.idle import lost_updates
 from autodiff.doctor.patient import Patient
 from autodiff.doctor.report import Report
 from autodiff.doctor.rerun import by_running, lost
-from autodiff.doctor.sentences import report_on
+from autodiff.doctor.sentences import report_on, with_findings
 from autodiff.doctor.steps import cases
 from autodiff.doctor.tape import Node, Ref
 from autodiff.doctor.trial import Trial, run
@@ -97,7 +98,7 @@ def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
         if steps[0].partly and seed < 2:
             report = None
     assert report is not None
-    return report
+    return with_findings(report, lost_updates(*first))
 
 
 def judged(case: Case, lr: float | None, patient: Patient | None = None) -> Report:

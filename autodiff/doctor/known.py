@@ -59,7 +59,10 @@ class Known:
         self.case = case
         self.entries: list[Entry] = []
         self.activations: dict[int, tuple[int, Any]] = {}  # z: (a, f′)
-        self._signatures: dict[tuple[int, ...], list[tuple[Any, Entry]]] = {}
+        self.wholes: dict[int, Entry] = {}  # the derivatives by each node
+        self._telling: dict[tuple[int, ...], list[Entry]] = {}
+        self._signatures: dict[tuple[int, ...], Any] = {}  # one row for each of those
+        self._distinct: dict[tuple[int, ...], dict[tuple[str, bytes], Entry]] = {}
         # With one output and one sample every two deltas are proportional: then only usual factors count.
         self.strict = case.output is not None and case.tape[case.output].value.size == 1
         self._right: dict[int, bool] = {}
@@ -91,8 +94,18 @@ class Known:
 
     def _add(self, entry: Entry) -> None:
         self.entries.append(entry)
-        if np.any(entry.value) and np.size(entry.value) > 1:
-            self._signatures.setdefault(entry.value.shape, []).append((self._signature(entry.value), entry))
+        if entry.kind == "adjoint":
+            self.wholes[entry.node] = entry
+        if not np.any(entry.value):
+            return
+        shape = np.shape(entry.value)
+        self._distinct.setdefault(shape, {}).setdefault((entry.kind, np.asarray(entry.value).tobytes()), entry)
+        if np.size(entry.value) > 1:
+            self._telling.setdefault(shape, []).append(entry)
+
+    def distinct(self, shape: tuple[int, ...]) -> list[Entry]:
+        """Return the entries of a shape, the same numbers once for each kind, without those that are all zero."""
+        return [*self._distinct.get(shape, {}).values()]
 
     def _signature(self, value: Any) -> Any:
         """Numbers that are the same for all multiples of a value."""
@@ -110,9 +123,8 @@ class Known:
         found = []
         for turned in (False, True) if value.ndim == 2 else (False,):
             v = value.T if turned else value
-            mine = self._signature(v)
-            for signature, entry in self._signatures.get(v.shape, ()):
-                if entry.kind not in kinds or abs(abs(float(signature @ mine)) - 1) > 1e-7:
+            for entry in self._close(v):
+                if entry.kind not in kinds:
                     continue
                 scale = float(np.sum(entry.value * v) / np.sum(entry.value * entry.value))
                 if self.strict and entry.kind in ("adjoint", "part") and not self._usual(scale):
@@ -120,6 +132,16 @@ class Known:
                 if scale and np.linalg.norm(v - scale * entry.value) <= NOISE * np.linalg.norm(v.astype(float)):
                     found.append(Match(entry, scale, turned))
         return found
+
+    def _close(self, value: Any) -> list[Entry]:
+        """The entries with about the signature of a value."""
+        entries = self._telling.get(value.shape)
+        if entries is None:
+            return []
+        if value.shape not in self._signatures:
+            self._signatures[value.shape] = np.array([self._signature(entry.value) for entry in entries])
+        near = np.abs(np.abs(self._signatures[value.shape] @ self._signature(value)) - 1) <= 1e-7
+        return [entries[i] for i in np.flatnonzero(near)]
 
     def _numbers(self, value: Any, kinds: str) -> list[Match]:
         """For single numbers every two are multiples: only usual factors count."""

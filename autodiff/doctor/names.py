@@ -18,6 +18,7 @@ import numpy as np
 from autodiff.doctor.probe import Probe, probe
 from autodiff.doctor.tape import Line
 
+_PLAIN = (int, float, tuple, bool, np.int64, np.float64)
 _SKIP = (
     f"{Path(__file__).parent}{os.sep}",
     f"{Path(np.__file__).parent}{os.sep}",
@@ -65,7 +66,7 @@ class Names:
 @contextmanager
 def naming(names: Names, tape: Any, running: FrameType | None = None) -> Iterator[None]:
     """Follow the person's code line by line, also in a frame that runs already, and note what its names mean."""
-    seen: dict[int, dict[str, Any]] = {}
+    seen: dict[int, dict[str, tuple[int, int | None]]] = {}
     last: dict[int, int] = {}
 
     def follow(value: Any, path: str) -> Probe:
@@ -78,33 +79,26 @@ def naming(names: Names, tape: Any, running: FrameType | None = None) -> Iterato
     def look(frame: FrameType) -> None:
         key = id(frame)
         line = Line(frame.f_code.co_filename, last[key], frame.f_code.co_name)
-        before = seen[key]
         for name, value in list(frame.f_locals.items()):
             if type(value) in (int, float) and (line.file, line.function, name) in names.trained:
                 frame.f_locals[name] = value = follow(value, names.trained[line.file, line.function, name])
-            if isinstance(value, Probe):
-                mark = (id(value), value.node)
-                if before.get(name) != mark:
-                    before[name] = mark
-                    names.bindings.append(Binding(name, value.node, None, line, len(tape)))
-            elif type(value) in (int, float, tuple, bool) and (before.get(name, before) is not value):
-                before[name] = value
-                names.bindings.append(Binding(name, None, value, line, len(tape)))
+            note(frame, line, name, value)
         for target in _targets(frame.f_code.co_filename).get(last[key], ()):
             value = _evaluated(target, frame)
-            if isinstance(value, Probe):
-                mark = (id(value), value.node)
-                if before.get(target) != mark:
-                    before[target] = mark
-                    names.bindings.append(Binding(target, value.node, None, line, len(tape)))
-            elif type(value) in (int, float, tuple) and before.get(target, before) is not value:
-                before[target] = value
-                names.bindings.append(Binding(target, None, value, line, len(tape)))
-                slot = line.file, line.function, target
-                if slot in names.trained and type(value) is not tuple:
-                    made = follow(value, names.trained[slot])
-                    _assign(target, made, frame)
-                    names.bindings.append(Binding(target, made.node, None, line, len(tape)))
+            slot = line.file, line.function, target
+            if note(frame, line, target, value) and type(value) in (int, float) and slot in names.trained:
+                made = follow(value, names.trained[slot])
+                _assign(target, made, frame)
+                names.bindings.append(Binding(target, made.node, None, line, len(tape)))
+
+    def note(frame: FrameType, line: Line, name: str, value: Any) -> bool:
+        node = value.node if isinstance(value, Probe) else None
+        mark = id(value), node  # a binding keeps its number, so that no other has that id
+        if (node is None and type(value) not in _PLAIN) or seen[id(frame)].get(name) == mark:
+            return False
+        seen[id(frame)][name] = mark
+        names.bindings.append(Binding(name, node, value if node is None else None, line, len(tape)))
+        return True
 
     def local(frame: FrameType, event: str, arg: Any) -> Any:
         if names.budget <= 0:

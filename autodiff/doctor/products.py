@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from autodiff.doctor.case import Case, aligned, proportion
+from autodiff.doctor.case import Case, aligned, proportion, reduction
 from autodiff.doctor.known import Entry, Known
-from autodiff.doctor.search import Fault, reduction
+from autodiff.doctor.search import Fault
 from autodiff.doctor.slopes import candidates
 from autodiff.doctor.spell import activation_name, bracketed, count_name, name_for, rewritten, with_operand
 from autodiff.doctor.tape import Line, Ref, swapped
@@ -40,6 +40,19 @@ def misused(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], cau
     return explained(case, known, fault, lines, cause)
 
 
+def spare(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], cause: Any) -> Any:
+    """A value is passed on where another one belongs that is there as well, and stays unused."""
+    assert fault.spare is not None
+    line = lines[0] if lines else None
+    said, belongs = name_for(case, fault.node, line) or "a value", name_for(case, fault.spare, line)
+    others = [m.entry.node for m in known.find(np.asarray(fault.value), "adjoint")]
+    other = any(v in others for v in case.versions.values()) and fault.entry is not None
+    code = "other_gradient" if other else "upstream_raw_error"
+    made = case.tape[fault.spare].lines
+    where = f", of line {made[0].number}," if made else ""
+    return cause(code, f"passes on {said} where {belongs}{where} belongs, which stays unused", None, lines)
+
+
 def explained(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], cause: Any) -> Any:
     """Compare a wrong value with the right one as a product or a sum."""
     line = lines[0] if lines else None
@@ -56,7 +69,8 @@ def explained(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], c
             columns = np.stack([right.reshape(-1), weight.reshape(-1)], axis=1)
             fit, *_ = np.linalg.lstsq(columns, value.reshape(-1), rcond=None)
             left = np.linalg.norm(columns @ fit - value.reshape(-1))
-            if left < 1e-8 * np.linalg.norm(value) and fit[0] and abs(fit[1]) > 1e-9:
+            share = np.linalg.norm(fit[0] * right) / np.linalg.norm(value)
+            if left < 1e-8 * np.linalg.norm(value) and share > 1e-6 and abs(fit[1]) > 1e-9:
                 text = f"differs from the true gradient by {-fit[1] / fit[0]:.4g} times the weights, as of a penalty"
                 return cause("penalty_missing", text, None, lines)
     found = _operand(case, known, fault, right, line, lines, cause)

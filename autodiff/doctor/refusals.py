@@ -13,6 +13,7 @@ from autodiff.doctor.patient import Patient
 from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.tape import Line
 from autodiff.doctor.trial import Trial
+from autodiff.doctor.unmoved import nothing_moved
 from autodiff.doctor.updates import Parameter
 
 #: Whose arrays these are, by the module of their type.
@@ -101,7 +102,7 @@ def nothing_to_check(patient: Patient, trial: Trial, found: list[Parameter]) -> 
     return Report(
         f"The call {text}. Is the update inside the call? Arrays were found in {', '.join(held[:8])}.",
         [],
-        [Finding("never_updated", text, None, (), ())],
+        [Finding("never_updated", text, None, nothing_moved(trial), ())],
     )
 
 

@@ -43,6 +43,7 @@ def scales(
     `values` stand in for those of nodes on the tape, `instead` for the claims of some parameters.
     """
     found: dict[str, Scale] = {}
+    peak = max((float(np.abs(case.true_gradient(path)).max(initial=0.0)) for path in case.claims), default=0.0)
     for path, claim in case.claims.items():
         value = (values or {}).get(claim.node, case.tape[claim.node].value)
         value = (instead or {}).get(path, value)
@@ -53,7 +54,7 @@ def scales(
             continue
         k, rest = proportion(g if claim.factor else 0.0 * g, target)
         decay = 0.0
-        if _is_rounding(case, target, g):
+        if _is_rounding(peak, target, g):
             k, rest = 0.0, 0.0
         if rest > NOISE and np.any(g):
             k, rest, decay = _with_decay(g, target, case.tape[case.versions[path]].value, k, rest)
@@ -62,7 +63,7 @@ def scales(
         rate = -claim.sign * claim.factor * k
         found[path] = Scale(k, rest, rate, None, True, decay)
     _same_decay(case, found, values or {}, instead or {})
-    _decide(case, found, lr)
+    _decide(case, found, lr, peak)
     offs = [s.off for s in found.values() if s.proportional and s.k]
     if case.loss_name is not None and offs and offs[0] and offs[0] > 0 and all(o and _near(o, offs[0]) for o in offs):
         for s in found.values():  # the loss is a guess, and so is whether it is a sum or a mean
@@ -97,9 +98,8 @@ def _same_decay(case: Case, found: dict[str, Scale], values: dict[int, Any], ins
             found[path] = Scale(k, rest, rate, None, True, decay)
 
 
-def _is_rounding(case: Case, *values: Any) -> bool:
-    """Whether gradients are nothing beside the others of the step, as of a bias before a normalisation."""
-    peak = max((float(np.abs(case.true_gradient(path)).max(initial=0.0)) for path in case.claims), default=0.0)
+def _is_rounding(peak: float, *values: Any) -> bool:
+    """Whether gradients are nothing beside the largest of the step, as of a bias before a normalisation."""
     return all(float(np.abs(value).max(initial=0.0)) <= 1e-13 * peak for value in values)
 
 
@@ -110,8 +110,8 @@ def _with_decay(g: Any, target: Any, weight: Any, k: float, rest: float) -> tupl
     columns = np.stack([target.reshape(-1), weight.reshape(-1)], axis=1)
     fit, *_ = np.linalg.lstsq(columns, g.reshape(-1), rcond=None)
     left = float(np.linalg.norm(columns @ fit - g.reshape(-1)) / np.linalg.norm(g))
-    told = abs(fit[0]) * np.linalg.norm(target) > 1e-9 * np.linalg.norm(g)  # else it is the weights alone
-    if left <= 1e-9 and told and fit[1] / fit[0] > 0:
+    share = float(np.linalg.norm(fit[0] * target) / np.linalg.norm(g))  # of the weights alone nothing is the gradient
+    if left <= 1e-9 and share > 1e-6 and fit[1] / fit[0] > 0:
         return float(fit[0]), left, float(fit[1] / fit[0])
     return k, rest, 0.0
 
@@ -129,13 +129,13 @@ def sizes(case: Case) -> set[float]:
     return lengths | {1 / n for n in lengths}
 
 
-def _decide(case: Case, found: dict[str, Scale], lr: float | None) -> None:
+def _decide(case: Case, found: dict[str, Scale], lr: float | None, peak: float) -> None:
     counts = sizes(case)
     rates = {path: _rates(case, path, counts, lr) for path in found}
     good = {path: s for path, s in found.items() if s.proportional and s.k}
     for path, s in found.items():
         if s.proportional and not s.k:
-            s.off = 1.0 if _is_rounding(case, case.true_gradient(path)) else None
+            s.off = 1.0 if _is_rounding(peak, case.true_gradient(path)) else None
     if not good:
         return
     blind = [path for path in good if case.claims[path].normalised]
@@ -216,13 +216,10 @@ def _rates(case: Case, path: str, counts: set[float], lr: float | None) -> list[
 
 def _named(case: Case, counts: set[float], step: int) -> list[float]:
     """Numbers that their code has names for and that could be a rate."""
-    found = []
-    for binding in case.trial.names.bindings:
-        value = binding.value
-        free = isinstance(value, float) and value > 0 and value not in (0.5, 1.0, 2.0)
-        if free and not any(_near(value, c) for c in counts):
-            found.append(value)
-    return list(dict.fromkeys(found))
+    if "floats" not in case.memo:
+        values = (b.value for b in case.trial.names.bindings if isinstance(b.value, float))
+        case.memo["floats"] = [v for v in dict.fromkeys(values) if v > 0 and v not in (0.5, 1.0, 2.0)]
+    return [value for value in case.memo["floats"] if not any(_near(value, c) for c in counts)]
 
 
 def _near(a: float, b: float) -> bool:

@@ -9,14 +9,15 @@ import numpy as np
 
 from autodiff.doctor.case import EXACT, NOISE, Case, aligned
 from autodiff.doctor.causes import cause_of
+from autodiff.doctor.idle import never_updated
 from autodiff.doctor.known import Known
-from autodiff.doctor.missing import labels_shape, labels_unused, never_updated, odd_rates
+from autodiff.doctor.missing import labels_shape, labels_unused, odd_rates
 from autodiff.doctor.praise import praise
 from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.search import faults
+from autodiff.doctor.spare import idle_lines
 from autodiff.doctor.spell import name_for
-from autodiff.doctor.trail import origin
 from autodiff.doctor.where import at_top, widened
 
 #: Causes that say what a value is not, and not which of its operands made it so.
@@ -58,8 +59,8 @@ def report_on(case: Case, lr: float | None) -> Report:
     idle = [p for p in case.versions if p not in case.claims and p not in apart]
     for path in idle:
         update = next(p for p in case.parameters if p.path == path).versions[case.step + 1]
-        lines = case.tape[update].lines[:1]
-        lines += tuple(line for one in lines for line in origin(case, one, update))
+        known = known or Known(case)
+        lines = idle_lines(case, known, path, update)
         text = f"{_short(path)} is updated by something that does not depend on the loss"
         findings.append(Finding("never_updated", text, None, lines, (_short(path),)))
     still = never_updated(case)
@@ -187,6 +188,16 @@ def _unchecked(case: Case) -> Report:
     cure = '; say which loss it is meant to be, loss="bce", "cross_entropy" or "mse"' if "no loss" in text else ""
     report = Report("", verdicts, findings, [], [text + cure])
     report.summary = f"The gradients could not be checked: {findings[0].text if findings else text}."
+    return report
+
+
+def with_findings(report: Report, more: list[Finding]) -> Report:
+    """Add findings to a report, and what they say of its parameters."""
+    if more:
+        spoilt = {name for finding in more for name in finding.parameters}
+        report.findings += more
+        report.parameters = [replace(v, verdict="wrong") if v.name in spoilt else v for v in report.parameters]
+        report.summary = summary(report)
     return report
 
 

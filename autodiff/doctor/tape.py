@@ -177,11 +177,28 @@ class Tape:
         needed = self.ancestors(wanted) & changed
         new = dict(values)
         for id in sorted(needed - set(values)):
-            node = self.nodes[id]
-            assert node.func is not None
-            take = lambda ref: new.get(ref.id, self.nodes[ref.id].value)
-            new[id] = node.func(*swapped(node.args, take), **swapped(node.kwargs, take))
+            new[id] = self.again(id, new)
         return new
+
+    def replay_users(
+        self, values: dict[int, Any], instead: dict[int, Any], users: list[int], wanted: Iterable[int]
+    ) -> dict[int, Any]:
+        """Compute again what `users` give with other operands `instead`, which stay as they are for all else."""
+        take = lambda ref: instead.get(ref.id, values.get(ref.id, self.nodes[ref.id].value))
+        start = dict[int, Any]()
+        with np.errstate(all="ignore"):
+            for node in (self.nodes[i] for i in users):
+                assert node.func is not None
+                start[node.id] = node.func(*swapped(node.args, take), **swapped(node.kwargs, take))
+            below = self.descendants(users)
+            return self.replay({**{i: v for i, v in values.items() if i not in below}, **start}, wanted)
+
+    def again(self, id: int, values: dict[int, Any]) -> Any:
+        """Compute a node again with other `values` for some of its operands."""
+        node = self.nodes[id]
+        assert node.func is not None
+        take = lambda ref: values.get(ref.id, self.nodes[ref.id].value)
+        return node.func(*swapped(node.args, take), **swapped(node.kwargs, take))
 
 
 def same(one: Any, other: Any) -> bool:

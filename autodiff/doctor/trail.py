@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterable
-from difflib import SequenceMatcher
 from functools import lru_cache
 
 from autodiff.doctor.case import Case
@@ -60,6 +59,8 @@ def origin(case: Case, line: Line, until: int) -> tuple[Line, ...]:
         first = _first(bindings, latest)
         if isinstance(statement_at(first.line), ast.FunctionDef):
             continue
+        if first.name not in targets(first.line):
+            continue  # it was only read there
         if first.line != line and (young is None or bindings.index(young) < bindings.index(first)):
             young = first
     return (young.line,) if young is not None else ()
@@ -112,30 +113,6 @@ def silent(case: Case, line: Line, node: int) -> tuple[Line, ...]:
         if other not in made and isinstance(statement_at(other), ast.Return):
             return (other,)
     return ()
-
-
-def unmoved(case: Case, path: str) -> tuple[Line, ...]:
-    """Return the lines to blame where a parameter stays as it is: its assignment, or where its likes are updated."""
-    tail = path.replace("'", '"').rsplit(".", 1)[-1].rsplit("::", 1)[-1]
-    after = judged_from(case)
-    for line, at in reversed(case.trial.names.visited):
-        if at > after and any(_says(target, tail) for target in targets(line)):
-            return tuple(dict.fromkeys((line, *origin(case, line, at))))
-    like = max(case.claims, key=lambda other: SequenceMatcher(None, path, other).ratio(), default=None)
-    if like is None:
-        return ()
-    update = case.tape[case.claims[like].update].lines[:1]
-    return tuple(dict.fromkeys((*update, *(loop for line in update for loop in loops(line)[-1:]))))
-
-
-def _says(target: str, tail: str) -> bool:
-    """Whether an assignment to `target` may be one to the parameter whose path ends on `tail`."""
-    target = target.replace("'", '"')
-    holder, item, key = target.rpartition("[")
-    of = tail.rpartition("[")
-    if item and of[1] and key[:-1].isidentifier():  # parameters[key]
-        return holder.rsplit(".", 1)[-1] == of[0]
-    return target in (tail, f"self.{tail}") or target.endswith((f".{tail}", of[1] + of[2] if of[1] else f".{tail}"))
 
 
 def judged_from(case: Case) -> int:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import ast
 
-from autodiff.doctor.case import NOISE, Case, aligned, proportion
+from autodiff.doctor.case import NOISE, Case, aligned, proportion, reduction
 from autodiff.doctor.claims import Claim
 from autodiff.doctor.known import Known
 from autodiff.doctor.names import tree_of
 from autodiff.doctor.scale import sizes
-from autodiff.doctor.search import Fault, reduction
+from autodiff.doctor.search import Fault
+from autodiff.doctor.spare import passed_instead
 from autodiff.doctor.spell import statement
 from autodiff.doctor.tape import Line
 from autodiff.doctor.trail import carried, counted, named, renamed, silent
@@ -18,6 +19,8 @@ from autodiff.doctor.trail import carried, counted, named, renamed, silent
 def lines_of(case: Case, fault: Fault, known: Known | None = None) -> tuple[Line, ...]:
     """Return the lines to blame for a fault, the likeliest first: few, and more only where one cannot tell."""
     tape = case.tape
+    if fault.spare is not None:
+        return passed_instead(case, fault.spare, {fault.node}, fault.first)
     if fault.kind == "use":
         claim = case.claims[fault.parameters[0]]
         if _of_another(case, fault.node, claim) or _is_forward(case, fault.node):
@@ -73,8 +76,10 @@ def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line,
     tape = case.tape
     assert case.truth is not None
     if tape[fault.node].value.size == 1:  # of single numbers each is a multiple of the other
-        made = [tape[case.claims[p].node].lines[:1] for p in fault.parameters if p in case.claims]
-        return tuple(dict.fromkeys((*lines, *(line for one in made for line in one))))
+        nodes = [case.claims[p].node for p in fault.parameters if p in case.claims]
+        # What depends on no parameter is not taken apart any further: it was made where its operands were.
+        bare = [i for node in nodes if not case.depends[node] for i in _operands(case, node)]
+        return tuple(dict.fromkeys((*lines, *(line for i in (*nodes, *bare) for line in tape[i].lines[:1]))))
     if fault.factor < 0 and fault.kind == "factor":
         doubtful = _with_doubtful(case, known, fault.node, lines)
         if known is not None and doubtful == lines:  # turned round between the derivative before, or after, and this

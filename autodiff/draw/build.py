@@ -13,6 +13,8 @@ from autodiff.draw.facts.caption import caption
 from autodiff.draw.facts.diagnosis import diagnose
 from autodiff.draw.facts.flow import HAS_G, Factor, Flow, factor, replay
 from autodiff.draw.facts.places import Places, affine
+from autodiff.draw.facts.predictions import prediction
+from autodiff.draw.facts.samples import Samples
 from autodiff.draw.formulas import brief_text, derivatives, given_formula
 from autodiff.draw.model import Edge, Model, OpNode, Repeat, TensorNode
 from autodiff.draw.outline.choice import MOST_OPERANDS, Key, Outline, Wire, outline
@@ -79,6 +81,7 @@ class _Builder:
         self.ids: dict[Key, str] = {}
         self.op_ids: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
+        self.samples = Samples()
         #: For a leaf that belongs to a layer inside one that is drawn as a box, the way to that layer.
         self.inner: dict[Key, tuple[str, ...]] = {}
         self.uses = Counter(
@@ -90,7 +93,8 @@ class _Builder:
         reading, outlined = self.reading, self.outline
         if self.has_gradients:
             wanted = {id(reading.made[i]) for members in outlined.results.values() for i in (members[0], members[-1])}
-            self.flow = replay(reading, wanted | {id(reading.made[i]) for i in affine(reading)})
+            opened = frozenset(self._shown(b) for b in outlined.drawn if outlined.boxes[b].single)
+            self.flow = replay(reading, wanted | {id(reading.made[i]) for i in affine(reading)}, opened)
         wires: dict[int, list[Wire]] = {}
         for wire in outlined.wires:
             wires.setdefault(wire.box, []).append(wire)
@@ -115,11 +119,14 @@ class _Builder:
             self._repeats(),
             has_gradients=self.has_gradients,
             level=outlined.level,
+            samples=self.samples,
         )
         model.reference, model.decades = _scale(model)
         places = Places(reading, outlined, self.op_ids, self.ids, self.flow)
         model.findings = diagnose(places, model, self.names)
-        model.caption = caption(places, model)
+        predicted = prediction(reading)
+        model.entropy = None if predicted is None else predicted.entropy
+        model.caption = caption(places, model, predicted)
         return model
 
     def _id(self, letter: str) -> str:
@@ -154,6 +161,9 @@ class _Builder:
         node.members = len(members)
         self.op_ids[b] = node.id
         self.nodes[node.id] = node
+        if box.single and self.grads:
+            made = self.reading.made[self._shown(b)]
+            self.samples.op(node.id, made, self._shown(b), _shown_operands(made), self.flow)
         for source, wire in zip(sources, wires, strict=True):
             self._edge_in(source, node, wire, b)
         for key in sorted(key for key in self.outline.results if key[1] == b):
@@ -206,6 +216,8 @@ class _Builder:
         else:
             node.value = brief(strip(first))
         grad = self._grad(first)
+        if node.original is None and self.values is not None:
+            self.samples.card(node.id, strip(first), grad)
         node.awaits = self.grads and node.requires_grad and grad is None
         if grad is not None:
             node.grad = take(grad, most)
@@ -221,16 +233,19 @@ class _Builder:
             return x.grad
         return self.flow.kept.get(id(x)) if self.flow and x.op is not None else None
 
+    def _shown(self, b: int) -> int:
+        """Return the op whose numbers a box shows: of several the second, as the first may go on from data, to which no
+        gradient flows."""
+        return self.outline.boxes[self.outline.stands_for[b][:2][-1]].start
+
     def _op(self, b: int) -> OpNode:
-        # Of several, the second: the first may go on from data, to which no gradient flows.
-        box = self.outline.boxes[self.outline.stands_for[b][:2][-1]]
-        i = box.start
+        i = self._shown(b)
         made = self.reading.made[i]
         op, inputs = made.op, made.inputs or ()
         assert op is not None
         names, formulas = derivatives(op, len(inputs))
         given = [p for p, x in enumerate(inputs) if x is not None]
-        shown = given if len(given) <= MOST_OPERANDS else given[: MOST_OPERANDS - 1]
+        shown = _shown_operands(made)
         wanted = {p for p in shown if getattr(inputs[p], "requires_grad", False)}
         return OpNode(
             id="",
@@ -239,7 +254,7 @@ class _Builder:
             operands=tuple(names[p] for p in shown),
             formulas=tuple(given_formula(formulas[p], names, inputs) if p in wanted else None for p in shown),
             params={str(name): brief_text(value) for name, value in made.params.items()},
-            scope=box.scope,
+            scope=self.outline.boxes[b].scope,
             factors=tuple(self._factor(i, made, p, formulas[p]) if p in wanted else None for p in shown),
             constants={
                 names[p]: number(np.asarray(x).item()) if np.asarray(x).dtype.kind in "biufc" else brief_text(x)
@@ -332,6 +347,11 @@ class _Builder:
         return found
 
 
+def _shown_operands(made: Tensor) -> list[int]:
+    given = [p for p, x in enumerate(made.inputs or ()) if x is not None]
+    return given if len(given) <= MOST_OPERANDS else given[: MOST_OPERANDS - 1]
+
+
 def _learnt(objects: list[Any]) -> bool:
     return any(isinstance(x, Tensor) and x.requires_grad for x in objects)
 
@@ -352,10 +372,13 @@ def _scale(model: Model) -> tuple[float | None, float]:
         for snapshot in (node.grad, node.last_grad)
         if snapshot is not None and snapshot.rms and math.isfinite(snapshot.rms)
     ]
-    if not sizes:
-        return None, 1.0
-    span = math.log10(max(sizes)) - math.log10(min(sizes))
-    return max(sizes), next((d for d in (0.5, 1.0, 2.0, 5.0, 10.0, 20.0) if span <= d * STEPS), 50.0)
+    return (max(sizes), steps_of_ten(sizes)) if sizes else (None, 1.0)
+
+
+def steps_of_ten(sizes: list[float]) -> float:
+    """Return how many powers of ten one step of the colours is to cover, for gradients of these sizes."""
+    span = math.log10(max(sizes)) - math.log10(min(sizes)) if sizes else 0.0
+    return next((d for d in (0.5, 1.0, 2.0, 5.0, 10.0, 20.0) if span <= d * STEPS), 50.0)
 
 
 def _broadcast(made: Tensor, x: Any) -> str | None:

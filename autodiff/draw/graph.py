@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from autodiff.draw.markup import plain
 from autodiff.draw.render import FORMATS, RenderError, render
+from autodiff.draw.written import write
 from autodiff.tensor import Tensor
 
 # What draws is imported by the first picture: most programs that import autodiff draw none.
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from autodiff.draw.model import Model
 
 #: What `save` writes by itself, by suffix; `FORMATS` need Graphviz.
-_OWN = (".svg", ".txt", ".mmd", ".dot", ".gv")
+_OWN = (".svg", ".html", ".txt", ".mmd", ".dot", ".gv")
 _RANKDIRS = ("auto", "LR", "TB")
 
 
@@ -129,14 +130,34 @@ class Graph:
         """The picture as DOT source."""
         return str(self.digraph().source)
 
+    def html(self, path: str | os.PathLike[str]) -> Path:
+        """Write the picture as a page on which to play the backward pass and look into every array.
+
+        One file, which loads nothing: open it in a browser, send it, keep it. Lines of code are named where the graph
+        was computed under `autodiff.record_sources`.
+
+        Returns
+        -------
+        Path
+            `path`.
+
+        Raises
+        ------
+        OSError
+            The file cannot be written.
+        """
+        from autodiff.draw.page.document import graph_page
+
+        return write(Path(path), graph_page(self.model, self.rankdir))
+
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the picture to a file.
 
         Parameters
         ----------
         path : str or path
-            The suffix says what is written: ``.svg``, ``.txt``, ``.mmd`` (Mermaid), ``.dot`` and ``.gv``, or by
-            Graphviz ``.png`` and ``.pdf``.
+            The suffix says what is written: ``.svg``, ``.html`` (see `html`), ``.txt``, ``.mmd`` (Mermaid), ``.dot``
+            and ``.gv``, or by Graphviz ``.png`` and ``.pdf``.
 
         Returns
         -------
@@ -154,26 +175,24 @@ class Graph:
         path = Path(path)
         suffix = path.suffix.lower()
         if suffix in (".dot", ".gv"):
-            return _write(path, self.dot)
+            return write(path, self.dot)
         if suffix == ".svg":
-            return _write(path, self.svg())
+            return write(path, self.svg())
+        if suffix in (".html", ".htm"):
+            return self.html(path)
         if suffix == ".txt":
-            return _write(path, self.text())
+            return write(path, self.text())
         if suffix == ".mmd":
-            return _write(path, self.mermaid)
+            return write(path, self.mermaid)
         if suffix[1:] not in FORMATS:
             possible = ", ".join([*_OWN, *(f".{name}" for name in FORMATS)])
             raise ValueError(f"cannot tell a format from {path.name!r}: end the name with one of {possible}")
         try:
-            return _write(path, render(self.dot, suffix[1:]))
+            return write(path, render(self.dot, suffix[1:]))
         except RenderError as error:
-            instead = _write(path.with_suffix(".svg"), self.svg())
+            instead = write(path.with_suffix(".svg"), self.svg())
             print(f"{path} was not drawn, {error}; saved {instead} instead, which needs none", file=sys.stderr)
             return instead
-
-    def html(self, path: str | os.PathLike[str]) -> Path:
-        """Write the picture as a page to be played with."""
-        return _write(Path(path), "<!doctype html>\n")
 
     def __repr__(self) -> str:
         model = self.model
@@ -211,19 +230,3 @@ def _notice(line: str) -> str:
         'font-size="13"><rect width="100%" height="100%" fill="white"/>'
         f'<text x="10" y="24">{escape(shown)}</text></svg>'
     )
-
-
-def _write(path: Path, content: str | bytes) -> Path:
-    """Write a file whole or not at all: under another name first."""
-    from uuid import uuid4
-
-    unfinished = path.with_name(f".{uuid4().hex}.tmp")
-    try:
-        with open(unfinished, "xb") as file:
-            file.write(content.encode("utf-8") if isinstance(content, str) else content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(unfinished, path)
-    finally:
-        unfinished.unlink(missing_ok=True)
-    return path

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from autodiff.draw.facts.flow import Factor
+from autodiff.draw.facts.samples import Samples
 from autodiff.draw.snapshot import Snapshot
 
 
@@ -189,6 +190,10 @@ class Model:
         How many powers of ten one step of the colours stands for: a half, or as many as the picture needs.
     level : str
         What one box stands for: "op", "layer", or how deep layers are opened.
+    entropy : float or None
+        Of the labels, in nats, where the loss is a cross entropy.
+    samples : Samples
+        The numbers behind cards and boxes.
     """
 
     nodes: dict[str, TensorNode | OpNode]
@@ -203,6 +208,8 @@ class Model:
     reference: float | None = None
     decades: float = 1.0
     level: str = "op"
+    entropy: float | None = None
+    samples: Samples = field(default_factory=Samples)
 
     @property
     def drawn(self) -> int:

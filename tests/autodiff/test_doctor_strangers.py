@@ -442,3 +442,39 @@ def test_a_block_that_ends_early() -> None:
         w -= 0.1 * X.T @ (2 * e / e.size)
     assert loss > 0
     assert seen.report.ok
+
+
+def _descend(w: Any, x: Any, y: Any, give_back: bool) -> Any:
+    e = x @ w - y
+    loss = np.mean(e**2)
+    w = w - 0.1 * x.T @ (2 * e / e.size)
+    return (w if give_back else e), loss
+
+
+def test_an_update_that_never_leaves_the_function() -> None:
+    w = RNG.normal(size=(3, 2))
+    assert doctor.examine(_descend, w, X, Y, True).ok
+    report = doctor.examine(_descend, w, X, Y, False)
+    assert not report.ok
+    assert [f.code for f in report.findings] == ["never_updated"]
+    assert "neither returned nor stored" in report.findings[0].text
+
+
+class _Line:
+    """A bias that is a plain number, and that a training step may forget."""
+
+    def __init__(self) -> None:
+        self.w, self.b = RNG.normal(size=3), 0.0
+
+    def step(self, x: Any, y: Any, forget: bool) -> None:
+        e = x @ self.w + self.b - y
+        self.loss = np.mean(e**2)
+        self.w -= 0.1 * x.T @ (2 * e / e.size)
+        if not forget:
+            self.b -= 0.1 * np.sum(2 * e / e.size)
+
+
+def test_a_plain_number_that_is_never_updated() -> None:
+    assert doctor.examine(_Line().step, X, Y[:, 0], False).ok
+    report = doctor.examine(_Line().step, X, Y[:, 0], True)
+    assert [(f.code, f.parameters) for f in report.findings] == [("never_updated", ("b",))]

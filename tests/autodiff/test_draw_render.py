@@ -17,7 +17,15 @@ from autodiff.tensor import Tensor
 
 posix = pytest.mark.skipif(os.name != "posix", reason="a shell script stands in for dot")
 
-OWN = {".svg": b"<svg", ".dot": b"digraph", ".gv": b"digraph", ".SVG": b"<svg", ".txt": b"loss 5: ", ".mmd": b"---"}
+OWN = {
+    ".svg": b"<svg",
+    ".html": b"<!doctype html>",
+    ".dot": b"digraph",
+    ".gv": b"digraph",
+    ".SVG": b"<svg",
+    ".txt": b"loss 5: ",
+    ".mmd": b"---",
+}
 GRAPHVIZ = {".png": b"\x89PNG", ".pdf": b"%PDF"}
 
 
@@ -80,7 +88,7 @@ def test_it_is_drawn_in_an_empty_environment(tmp_path: Path) -> None:
 
 def test_another_suffix_is_refused_by_name(picture: Graph, tmp_path: Path) -> None:
     for name in ("graph.jpeg", "graph"):
-        with pytest.raises(ValueError, match=r"\.svg, \.txt, \.mmd, \.dot, \.gv, \.png, \.pdf"):
+        with pytest.raises(ValueError, match=r"\.svg, \.html, \.txt, \.mmd, \.dot, \.gv, \.png, \.pdf"):
             picture.save(tmp_path / name)
     assert not list(tmp_path.iterdir())
 

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 from autodiff.draw.facts.places import Places
-from autodiff.draw.facts.predictions import prediction
+from autodiff.draw.facts.predictions import Prediction
 from autodiff.draw.model import Model
 from autodiff.draw.snapshot import number
 
 _LONGEST_CHAIN = 8
 
 
-def caption(places: Places, model: Model) -> list[str]:
+def caption(places: Places, model: Model, predicted: Prediction | None) -> list[str]:
     """Return the facts, one a line."""
     found = []
-    predicted = prediction(places.reading)
     if predicted is not None:
         found.append(
             f"mean cross entropy {number(predicted.mean_loss)} beside {number(predicted.entropy)}, the entropy of the "

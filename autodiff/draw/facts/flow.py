@@ -31,15 +31,19 @@ class Flow:
         The whole gradient of the tensors with these ids that were asked for.
     leaves : dict of int to array
         The gradient of each leaf, by id.
+    incoming, returned : dict of int, and of (int, int), to array
+        For the ops that were to be opened: the whole gradient of the result, and what went back to each operand.
     """
 
     at: dict[int, float] = field(default_factory=dict)
     along: dict[tuple[int, int], float] = field(default_factory=dict)
     kept: dict[int, Any] = field(default_factory=dict)
     leaves: dict[int, Any] = field(default_factory=dict)
+    incoming: dict[int, Any] = field(default_factory=dict)
+    returned: dict[tuple[int, int], Any] = field(default_factory=dict)
 
 
-def replay(reading: Reading, wanted: set[int]) -> Flow | None:
+def replay(reading: Reading, wanted: set[int], opened: frozenset[int] = frozenset()) -> Flow | None:
     """Do the backward pass again, without hooks and without touching any ``.grad``.
 
     Returns
@@ -53,7 +57,7 @@ def replay(reading: Reading, wanted: set[int]) -> Flow | None:
         return None
     try:
         with np.errstate(all="ignore"):
-            return _pulled(reading, wanted)
+            return _pulled(reading, wanted, opened)
     except Exception:  # a picture is drawn without what cannot be measured
         return None
 
@@ -71,7 +75,7 @@ def _plain(reading: Reading) -> bool:
     return True
 
 
-def _pulled(reading: Reading, wanted: set[int]) -> Flow:
+def _pulled(reading: Reading, wanted: set[int], opened: frozenset[int]) -> Flow:
     flow = Flow()
     root = reading.root
     grads: dict[int, Any] = {id(root): np.ones_like(root._data)}
@@ -83,6 +87,8 @@ def _pulled(reading: Reading, wanted: set[int]) -> Flow:
         flow.at[i] = size(g)
         if id(node) in wanted:
             flow.kept[id(node)] = g
+        if i in opened:
+            flow.incoming[i] = g
         op: Any = node.op
         operands = node.inputs or ()
         arrays = [strip(x) for x in operands]
@@ -93,6 +99,8 @@ def _pulled(reading: Reading, wanted: set[int]) -> Flow:
             if gx.shape != x._data.shape:
                 gx = unbroadcast(gx, x._data.shape)
             flow.along[i, position] = size(gx)
+            if i in opened:
+                flow.returned[i, position] = gx
             key = id(x)
             grads[key] = grads[key] + gx if key in grads else gx
     flow.leaves = grads

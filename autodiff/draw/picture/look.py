@@ -110,6 +110,21 @@ def css() -> str:
     return f"{base}{_rules(LIGHT)}@media(prefers-color-scheme:dark){{{_rules(DARK)}}}"
 
 
+def variables() -> str:
+    """Return the colours as variables of a page's style, for light and for dark surroundings."""
+    return (
+        f":root{{color-scheme:light dark;{_named(LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{_named(DARK)}}}}}"
+    )
+
+
+def _named(palette: Palette) -> str:
+    names = ("page", "panel", "ink", "muted", "formula", "op", "op_ink", "line", "flow", "alarm", "alarm_ink")
+    found = {name.replace("_", "-"): getattr(palette, name) for name in names}
+    found["data"] = palette.kinds["input"][1]
+    found["learnt"] = palette.kinds["parameter"][1]
+    return ";".join(f"--{name}:{colour}" for name, colour in found.items())
+
+
 def _rules(palette: Palette) -> str:
     rules = {
         ".page": f"fill:{palette.page}",

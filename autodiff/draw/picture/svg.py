@@ -6,7 +6,7 @@ import math
 from html import escape
 
 from autodiff.draw.markup import plain
-from autodiff.draw.model import Model, OpNode
+from autodiff.draw.model import Edge, Model, OpNode
 from autodiff.draw.picture.cards import PADDING, Card, Line, cards, columns, part_of, spoken, wrapped
 from autodiff.draw.picture.frames import frames
 from autodiff.draw.picture.geometry import Layout, Path, Rect
@@ -27,11 +27,18 @@ _PATTERN = (
 
 def svg(model: Model, rankdir: str = "auto") -> str:
     """Return the picture, from ``<svg`` on."""
-    shown = cards(model)
+    return drawn(model, cards(model), rankdir)[0]
+
+
+def drawn(
+    model: Model, shown: dict[str, Card], rankdir: str = "auto", *, headed: bool = True
+) -> tuple[str, list[Edge]]:
+    """Return the picture with these cards, and the edges in the order of their paths; without `headed` what stands
+    above it is left to the page around it."""
     layout = lay_out(model, shown, rankdir)
     width = min(max(layout.width, _NARROWEST), max(layout.width, _WIDEST))
     room = int((width - 2 * MARGIN) / CHARACTER)
-    head, top = _head(model, room)
+    head, top = _head(model, room) if headed else ([], 16.0)
     shift = (width - layout.width) / 2 if layout.width < width else 0.0
     below, bottom = legend(model, top + layout.height + 22, width)
     height = math.ceil(bottom + 14)
@@ -45,12 +52,13 @@ def svg(model: Model, rankdir: str = "auto") -> str:
         body.append(_node(key, rect, shown[key], model, badges.get(key, [])))
     body.append("</g>")
     label = escape(title(model))
-    return (
+    text = (
         f'<svg xmlns="http://www.w3.org/2000/svg" class="ng" width="{width}" height="{height}" '
         f'viewBox="0 0 {width} {height}" role="graphics-document" aria-label="{label}">'
         f"<title>{label}</title><style>{css()}</style><defs>{_PATTERN}</defs>"
         f'<path class="page" d="M0 0h{width}v{height}h-{width}z"/>' + "\n".join([*head, *body, *below]) + "</svg>\n"
     )
+    return text, [path.edge for path in layout.paths]
 
 
 def _head(model: Model, room: int) -> tuple[list[str], float]:
@@ -97,7 +105,7 @@ def _node(key: str, rect: Rect, card: Card, model: Model, badges: list[int]) -> 
     for i, badge in enumerate(badges):
         x, r = rect.right - 4 - 19 * i, 8
         parts.append(f'<circle class="alarm" cx="{coordinate(x)}" cy="{coordinate(rect.y)}" r="{r}"/>')
-        parts.append(text_at(x - CHARACTER * len(str(badge)) / 2, rect.y + 4, str(badge), "alarmt b"))
+        parts.append(text_at(x - CHARACTER * len(str(badge)) / 2, rect.y + 4, str(badge), "alarmt b badge"))
     return "".join(parts) + "</g>"
 
 
@@ -109,7 +117,8 @@ def _line(line: Line, rect: Rect, y: float, kind: str) -> str:
             style = {"title": "opt b", "formula": "opf"}.get(line.role, "opt")
         return text_at(rect.x + PADDING, baseline, line.text, style)
     strip = Rect(rect.x + 3, y + 1, rect.w - 6, LINE)
-    bar = ""
+    # Ground, bar and text, whatever the state: a page that recolours the picture finds them in their places.
+    bar = '<path d=""/>'
     if line.state == "none":
         ground, ink = box(strip, "none dash", 2), "muted"
     elif line.state == "zero":
