@@ -24,10 +24,16 @@ def run(options: argparse.Namespace) -> None:
     loss.name = "loss"
     loss.backward(retain_grads=True)
     picture = graph(loss)
-    with writing(options.out):
-        try:
-            written = picture.save(options.out)
-        except ValueError as error:
-            raise CommandError(str(error)) from None
-    if written == Path(options.out):
-        print(f"wrote {written}: {picture.model.tensor_count} tensors, {picture.model.op_count} operations")
+    size = f"{picture.model.tensor_count} tensors, {picture.model.op_count} operations"
+    if options.out is not None:
+        with writing(options.out):
+            try:
+                written = picture.save(options.out)
+            except ValueError as error:
+                raise CommandError(str(error)) from None
+        if written == Path(options.out):
+            print(f"wrote {written}: {size}")
+    if options.html is not None:
+        with writing(options.html):
+            picture.html(options.html)
+        print(f"wrote {options.html}: {size}, as a page")

@@ -11,7 +11,7 @@ ACTIVATIONS = ("tanh", "sigmoid", "relu", "leaky_relu", "elu", "softplus", "gelu
 OPTIMIZERS = ("adam", "adamw", "rmsprop", "sgd")
 
 #: What the bare command uses where its options are not given.
-XOR_DEFAULTS = {"out": "xor", "seed": 0, "epochs": 5000, "lr": 2.0}
+XOR_DEFAULTS = {"out": "xor", "seed": 0, "epochs": 5000, "lr": 2.0, "html": False}
 
 
 class CommandError(Exception):
@@ -37,8 +37,14 @@ def parse(arguments: Sequence[str] | None) -> argparse.Namespace:
             setattr(options, key, XOR_DEFAULTS[key] if value is None else value)
     else:
         for key, value in given.items():
+            if value is True:
+                raise CommandError(
+                    f"--{key} goes without a command, or with a file: python -m nn draw MODEL --{key} FILE"
+                )
             if value is not None:
                 raise CommandError(f"write --{key} {value} after the word {options.command}")
+    if options.command == "draw" and options.out is None and options.html is None:
+        raise CommandError("draw needs to know what to write: --out graph.svg, --html page.html, or both")
     return options
 
 
@@ -67,6 +73,13 @@ def _parser() -> _Parser:
         help="passes over the four points (default: 5000)",
     )
     parser.add_argument("--lr", dest="xor_lr", type=_rate, metavar="F", help="learning rate (default: 2)")
+    parser.add_argument(
+        "--html",
+        dest="xor_html",
+        action="store_true",
+        default=None,
+        help="write xor-page.html, too: the graph at about 100 moments of the training, to go through in a browser",
+    )
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
 
     fit = commands.add_parser(
@@ -129,11 +142,13 @@ def _parser() -> _Parser:
     draw = commands.add_parser(
         "draw",
         help="draw the graph of a trained classifier",
-        description="Draw one forward and backward pass of a trained classifier, for a row with average features.",
+        description="Draw one forward and backward pass of a trained classifier, for a row with average features: as a "
+        "picture with --out, as a page to look into with --html, or both.",
         allow_abbrev=False,
     )
     draw.add_argument("model", metavar="DIR/model.npz", help="what fit saved")
-    draw.add_argument("--out", required=True, metavar="FILE", help="graph.svg; .png, .pdf and .dot can be written too")
+    draw.add_argument("--out", metavar="FILE", help="graph.svg; .png, .pdf and .dot can be written too")
+    draw.add_argument("--html", metavar="FILE", help="page.html: a page for the browser, which needs no network")
     return parser
 
 

@@ -25,6 +25,8 @@ X = np.array([[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]])
 Y = np.array([[0.0], [1.0], [1.0], [0.0]])
 #: How far from its target a probability may be to count as learnt.
 _NEAR = 0.1
+#: Of how many moments of the training the page is made, about.
+_PICTURES = 100
 
 
 def run(options: argparse.Namespace) -> None:
@@ -36,7 +38,16 @@ def run(options: argparse.Namespace) -> None:
         before = evaluate(model, loss, X, Y)["loss"]
         first_step = _first_step(model, loss)
         optimizer = SGD(model.parameters(), lr=options.lr)
-        history = fit(model, loss, optimizer, X, Y, epochs=options.epochs, metrics={"accuracy": accuracy})
+        history = fit(
+            model,
+            loss,
+            optimizer,
+            X,
+            Y,
+            epochs=options.epochs,
+            metrics={"accuracy": accuracy},
+            record=max(1, options.epochs // _PICTURES) if options.html else None,
+        )
         after = evaluate(model, loss, X, Y)["loss"]
         _report(model, before, after, history)
         written, missing = _write(directory, first_step, history, model)
@@ -100,6 +111,12 @@ def _write(
             written.append((path, what))
         except ImportError as error:
             missing.append(f"{path} was not drawn: {error}")
+    if history.recording is not None:
+        path = directory / "xor-page.html"
+        history.recording.title = "XOR: a 2-5-5-1 sigmoid network learns"
+        with writing(path):
+            history.html(path)
+        written.append((path, f"the graph at {len(history.recording)} moments of the training, for the browser"))
     path = directory / "xor-history.json"
     with writing(path):
         history.save(path)

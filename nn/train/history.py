@@ -6,9 +6,13 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nn.io.atomic import atomic_write
+
+if TYPE_CHECKING:
+    from autodiff.draw.page.recording import Recording
 
 Record = dict[str, Any]
 
@@ -29,7 +33,11 @@ class History:
         tried.
     steps : int
         Updates in each epoch.
+    recording : Recording or None
+        The pictures that ``fit(record=...)`` took; None without. Neither `save` nor a checkpoint holds them.
     """
+
+    recording: Recording | None = None  # on the class, for histories that were pickled before there were any
 
     def __init__(self) -> None:
         self.records: list[Record] = []
@@ -95,3 +103,21 @@ class History:
             # One line a column: long runs stay readable, and small.
             lines = (f"{json.dumps(name)}: {json.dumps(values)}" for name, values in columns.items())
             file.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
+
+    def html(self, path: str | os.PathLike[str]) -> Path:
+        """Write a page on which to go through the pictures of the training, and return its path.
+
+        One file, which loads nothing: open it in a browser.
+
+        Raises
+        ------
+        ValueError
+            No picture was taken.
+        OSError
+            The file cannot be written.
+        """
+        if self.recording is None or not len(self.recording):
+            raise ValueError(
+                "nothing was recorded: fit(..., record=10) takes a picture every 10 epochs, which this page is made of"
+            )
+        return self.recording.html(path)

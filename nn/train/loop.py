@@ -26,6 +26,7 @@ from nn.train.diagnosis import TrainingDiverged, advice, diverged, nonfinite_wei
 from nn.train.history import History
 from nn.train.progress import Progress
 from nn.train.progress import progress as show_progress
+from nn.train.recorder import Recorder
 from nn.train.run import Run
 from nn.train.samples import Pair, Samples
 from nn.train.step import WORTHWHILE, NotFiniteError, Step
@@ -56,6 +57,7 @@ def fit(
     resume: str | os.PathLike[str] | None = None,
     anomaly: bool = False,
     compile: bool | Literal["numba"] = True,
+    record: int | None = None,
 ) -> History:
     """Train `model` and return the history. The model is left in evaluation mode.
 
@@ -101,6 +103,10 @@ def fit(
         the loss and the data allow it; where not, step by step, and ``history.compiled`` says why. Losses and weights
         agree with those of ``compile=False`` up to rounding. "numba": the program is machine code, however short the
         run.
+    record : int, optional
+        Take a picture before the first epoch, after every so many and after the last, for ``history.html(path)``: of
+        one forward and backward pass over the first 256 samples at most, in evaluation mode. The training is to the
+        bit what it is without. Checkpoints hold no pictures; a resumed run begins with one of what it goes on from.
 
     Raises
     ------
@@ -124,6 +130,7 @@ def fit(
     if compile == "numba" and find_spec("numba") is None:
         raise ImportError('compile="numba" needs Numba: pip install "nablagraph[numba]", or leave it out')
     train = Samples(model, X, y, batch_size, ("X", "y"))
+    recorder = None if record is None else Recorder(model, loss, train, record)
     held = None
     if validation is not None:
         if not isinstance(validation, (tuple, list)) or len(validation) != 2:
@@ -155,7 +162,7 @@ def fit(
             if resume is not None:
                 run.load_state_dict(load(resume))
             step = Step(model, loss, optimizer, clip, keep=bool(metrics))
-            _train(run, loss, step, train, held, metrics, progress, compile and not anomaly and compile)
+            _train(run, loss, step, train, held, metrics, progress, compile and not anomaly and compile, recorder)
         finally:
             model.eval()
             for callback in begun:
@@ -196,6 +203,7 @@ def _train(
     metrics: dict[str, Metric],
     show: bool | Literal["auto"],
     compile: bool | Literal["numba"],
+    recorder: Recorder | None,
 ) -> None:
     """Run the epochs that are left."""
     model, optimizer = run.model, run.optimizer
@@ -204,6 +212,8 @@ def _train(
     try:
         if not run.ending and (compile == "numba" or (compile and run.epochs * train.steps >= WORTHWHILE)):
             _compile(run, step, train, compile, display)
+        if recorder is not None:
+            recorder.look(run)
         while not run.ending:
             start = time.perf_counter()
             lr = optimizer.param_groups[0]["lr"]
@@ -225,6 +235,8 @@ def _train(
                 run.schedule.step()
             for callback in run.callbacks:
                 callback.on_epoch_end(run)
+            if recorder is not None:
+                recorder.look(run)
             display.epoch(record)
     finally:
         display.close(run.history.records[-1] if run.epoch else None)

@@ -408,4 +408,17 @@ class TestDraw:
         trained(capsys, "--epochs", "1")
         assert "end the name with" in refused(capsys, "draw", "run/model.npz", "--out", "graph.gif")
         assert "no does not exist" in refused(capsys, "draw", "run/model.npz", "--out", "no/graph.svg")
-        assert "--out" in refused(capsys, "draw", "run/model.npz")
+        assert "--out graph.svg, --html page.html, or both" in refused(capsys, "draw", "run/model.npz")
+        assert "no does not exist" in refused(capsys, "draw", "run/model.npz", "--html", "no/page.html")
+        assert "nowhere.npz cannot be read" in refused(capsys, "draw", "nowhere.npz", "--html", "page.html")
+        assert not Path("page.html").exists()
+
+    @pytest.mark.parametrize("also", [[], ["--out", "graph.svg"]])
+    def test_a_page(self, also: list[str], capsys: Any) -> None:
+        trained(capsys, "--epochs", "1")
+        assert main(["draw", "run/model.npz", "--html", "page.html", *also]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert "wrote page.html" in out
+        assert Path("page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+        assert Path("graph.svg").exists() == bool(also)

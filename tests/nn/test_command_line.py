@@ -86,6 +86,25 @@ class TestXor:
         assert err == ""
         assert json.loads(Path("a/b/xor-history.json").read_text())["lr"] == [0.5, 0.5]
 
+    def test_the_page(self, capsys: Any) -> None:
+        assert main(["--html", "--epochs", "250", "--out", "a"]) == 0
+        out, err = capsys.readouterr()
+        assert err == ""
+        assert f"a{os.sep}xor-page.html" in out
+        assert "the graph at 126 moments of the training" in out
+        assert Path("a/xor-page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+        assert main(["--epochs", "250", "--out", "b"]) == 0
+        assert {*files("a")} - {*files("b")} == {"xor-page.html"}
+        losses = [json.loads(Path(out, "xor-history.json").read_text())["loss"] for out in ("a", "b")]
+        assert losses[0] == losses[1]
+
+    def test_a_page_goes_without_a_command(self, capsys: Any) -> None:
+        for command in (["fit", "data.csv", "--target", "y"], ["draw", "model.npz", "--out", "g.svg"]):
+            assert main(["--html", *command]) == 2
+            out, err = capsys.readouterr()
+            assert (out, err.count("\n")) == ("", 1)
+            assert "python -m nn draw MODEL --html FILE" in err
+
     def test_the_same_seed_gives_the_same_files(self, capsys: Any) -> None:
         for out in ("a", "b"):
             assert main(["--out", out, "--epochs", "50"]) == 0
@@ -165,10 +184,10 @@ class TestHelp:
     @pytest.mark.parametrize(
         ("arguments", "words"),
         [
-            ([], ["XOR", "--out DIR", "--seed N", "--epochs N", "--lr F", "fit", "predict", "draw"]),
+            ([], ["XOR", "--out DIR", "--seed N", "--epochs N", "--lr F", "--html", "fit", "predict", "draw"]),
             (["fit"], ["FILE.csv", "--target COLUMN", "--hidden", "--validation", "default: 0.2", "adam"]),
             (["predict"], ["DIR/model.npz", "FILE.csv", "predictions.csv"]),
-            (["draw"], ["DIR/model.npz", "graph.svg"]),
+            (["draw"], ["DIR/model.npz", "graph.svg", "--html FILE"]),
         ],
     )
     def test_help(self, arguments: list[str], words: list[str], capsys: Any) -> None:
