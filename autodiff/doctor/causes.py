@@ -345,7 +345,7 @@ def _counts(case: Case) -> list[float]:
             counts += [float(n) for n in case.tape[id].value.shape if n > 1]
             counts.append(float(case.tape[id].value.size))
     if case.output is None:
-        counts = sorted(n for n in sizes(case) if n > 1)
+        counts = sorted(n for n in sizes(case) if n > 2)  # of no known output: a 2 is rather that of a square
     return [n for n in dict.fromkeys(counts) if n > 1]
 
 
