@@ -5,20 +5,28 @@ from __future__ import annotations
 from html import escape
 from typing import Any
 
+from autodiff.draw.picture.look import variables
+
+#: The colours are those of the pictures.
 _STYLE = """
-.doctor{font:14px/1.45 system-ui,sans-serif;max-width:62em;color:#222;background:#fff}
+.doctor{font:15px/1.45 system-ui,sans-serif;max-width:62em;color:var(--ink);background:var(--page);padding:.6em .9em}
 .doctor table{border-collapse:collapse;margin:.8em 0}
-.doctor td,.doctor th{padding:.25em .9em .25em 0;text-align:left;border-bottom:1px solid #ddd;vertical-align:top}
-.doctor code,.doctor pre{font:13px/1.4 ui-monospace,monospace;background:#f4f4f4;padding:.1em .3em;white-space:pre-wrap}
-.doctor .wrong{color:#a40000;font-weight:600}
-.doctor .exact,.doctor .noise{color:#1b6e1b}.doctor .unchecked{color:#805500}
-.doctor section{margin:.9em 0;padding-left:.9em;border-left:3px solid #a40000}
+.doctor td,.doctor th{padding:.25em .9em .25em 0;text-align:left;border-bottom:1px solid var(--line);vertical-align:top}
+.doctor code,.doctor pre{font:12.5px/1.4 "DejaVu Sans Mono",Menlo,Consolas,monospace;white-space:pre-wrap}
+.doctor pre{background:var(--panel);color:var(--ink);padding:.2em .5em;margin:.4em 0}
+.doctor .wrong{color:var(--alarm-ink);font-weight:600}
+.doctor .exact,.doctor .noise{color:var(--data)}.doctor .unchecked{color:var(--learnt)}
+.doctor section{margin:.9em 0;padding:.4em .9em;border:1px solid var(--alarm-ink);border-radius:5px}
+.doctor section{background:var(--alarm)}
 """
 
 
 def page(report: dict[str, Any]) -> str:
     """Return the HTML of a report's dictionary."""
-    out = [f'<div class="doctor"><style>{_STYLE}</style>', f"<p><strong>{escape(report['summary'])}</strong></p>"]
+    out = [
+        f'<div class="doctor"><style>{variables(".doctor")}{_STYLE}</style>',
+        f"<p><strong>{escape(report['summary'])}</strong></p>",
+    ]
     if report["parameters"]:
         out.append("<table><tr><th>parameter</th><th>shape</th><th>gradient</th><th>relative error</th></tr>")
         for v in report["parameters"]:

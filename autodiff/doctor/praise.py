@@ -38,5 +38,6 @@ def praise(case: Case, known: Known, blamed: set[Line]) -> list[str]:
                 if first.factor > 0:
                     times = "" if abs(first.factor - 1) < 1e-6 else f", times {first.factor:.4g}"
                     what = describe(case, first.entry, line)
-                    found[line] = f"line {line.number}: {named[0]}  – is {what}{times}"
+                    said = line.text if named[0] == "return" else named[0]
+                    found[line] = f"line {line.number}: {said}  – is {what}{times}"
     return [found[line] for line in sorted(found, key=lambda line: line.number)][:12]

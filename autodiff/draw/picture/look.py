@@ -110,11 +110,10 @@ def css() -> str:
     return f"{base}{_rules(LIGHT)}@media(prefers-color-scheme:dark){{{_rules(DARK)}}}"
 
 
-def variables() -> str:
-    """Return the colours as variables of a page's style, for light and for dark surroundings."""
-    return (
-        f":root{{color-scheme:light dark;{_named(LIGHT)}}}@media(prefers-color-scheme:dark){{:root{{{_named(DARK)}}}}}"
-    )
+def variables(of: str = ":root") -> str:
+    """Return the colours as variables of a style, for light and for dark surroundings."""
+    light = f"{of}{{color-scheme:light dark;{_named(LIGHT)}}}"
+    return f"{light}@media(prefers-color-scheme:dark){{{of}{{{_named(DARK)}}}}}"
 
 
 def _named(palette: Palette) -> str:
