@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
@@ -14,12 +13,12 @@ from autodiff.draw.facts.diagnosis import diagnose
 from autodiff.draw.facts.flow import HAS_G, Factor, Flow, factor, replay
 from autodiff.draw.facts.places import Places, affine
 from autodiff.draw.facts.predictions import prediction
-from autodiff.draw.facts.samples import Samples
+from autodiff.draw.facts.samples import MOST, Samples
+from autodiff.draw.facts.scale import scale
 from autodiff.draw.formulas import brief_text, derivatives, given_formula
 from autodiff.draw.model import Edge, Model, OpNode, Repeat, TensorNode
 from autodiff.draw.outline.choice import MOST_OPERANDS, Key, Outline, Wire, outline
 from autodiff.draw.outline.reading import Reading, read
-from autodiff.draw.picture.look import STEPS
 from autodiff.draw.snapshot import brief, number, take
 from autodiff.op import strip
 from autodiff.tensor import Tensor
@@ -40,8 +39,11 @@ def build(
     fold: bool | str | None = "auto",
     max_nodes: int = 200,
     names: Mapping[str, Any] | None = None,
+    sampled: int = MOST,
 ) -> Model:
-    """Read the graph behind `root` into a model; the arguments are those of `autodiff.draw.graph`.
+    """Read the graph behind `root` into a model.
+
+    The arguments are those of `autodiff.draw.graph`, and how many rows and columns to keep of a large array.
 
     Raises
     ------
@@ -62,12 +64,18 @@ def build(
         raise ValueError(f"max_nodes must be at least 3 (an operand, an op and its result), got {max_nodes}")
     reading = read(root, names)
     outlined = outline(reading, level, depth, fold or False, max_nodes)
-    return _Builder(reading, outlined, values, grads, names or {}).model()
+    return _Builder(reading, outlined, values, grads, names or {}, Samples(most=sampled)).model()
 
 
 class _Builder:
     def __init__(
-        self, reading: Reading, outlined: Outline, values: str | None, grads: bool, names: Mapping[str, Any]
+        self,
+        reading: Reading,
+        outlined: Outline,
+        values: str | None,
+        grads: bool,
+        names: Mapping[str, Any],
+        samples: Samples,
     ) -> None:
         self.reading = reading
         self.outline = outlined
@@ -81,7 +89,7 @@ class _Builder:
         self.ids: dict[Key, str] = {}
         self.op_ids: dict[int, str] = {}
         self.counts: Counter[str] = Counter()
-        self.samples = Samples()
+        self.samples = samples
         #: For a leaf that belongs to a layer inside one that is drawn as a box, the way to that layer.
         self.inner: dict[Key, tuple[str, ...]] = {}
         self.uses = Counter(
@@ -121,7 +129,7 @@ class _Builder:
             level=outlined.level,
             samples=self.samples,
         )
-        model.reference, model.decades = _scale(model)
+        model.reference, model.decades = scale(model)
         places = Places(reading, outlined, self.op_ids, self.ids, self.flow)
         model.findings = diagnose(places, model, self.names)
         predicted = prediction(reading)
@@ -358,27 +366,6 @@ def _learnt(objects: list[Any]) -> bool:
 
 def _rms(node: TensorNode) -> float | None:
     return None if node.grad is None else node.grad.rms
-
-
-def _scale(model: Model) -> tuple[float | None, float]:
-    """Return the largest gradient in the picture, and how many powers of ten one step of the colours is to cover.
-
-    The gradient of the loss itself is 1 by definition and does not count.
-    """
-    sizes = [
-        snapshot.rms
-        for node in model.nodes.values()
-        if isinstance(node, TensorNode) and node is not model.root
-        for snapshot in (node.grad, node.last_grad)
-        if snapshot is not None and snapshot.rms and math.isfinite(snapshot.rms)
-    ]
-    return (max(sizes), steps_of_ten(sizes)) if sizes else (None, 1.0)
-
-
-def steps_of_ten(sizes: list[float]) -> float:
-    """Return how many powers of ten one step of the colours is to cover, for gradients of these sizes."""
-    span = math.log10(max(sizes)) - math.log10(min(sizes)) if sizes else 0.0
-    return next((d for d in (0.5, 1.0, 2.0, 5.0, 10.0, 20.0) if span <= d * STEPS), 50.0)
 
 
 def _broadcast(made: Tensor, x: Any) -> str | None:

@@ -39,8 +39,8 @@ class Sample:
         return Sample(self.shape, self.values + other.values, self.rows, self.columns)
 
 
-def sample(array: Any) -> Sample | None:
-    """Return numbers of an array; None of what holds no real numbers, or none at all.
+def sample(array: Any, most: int = MOST) -> Sample | None:
+    """Return numbers of an array, of at most so many rows and columns if it is large; None where it has none.
 
     Examples
     --------
@@ -54,18 +54,17 @@ def sample(array: Any) -> Sample | None:
     if held.dtype.kind not in "biuf" or not held.size:
         return None
     table = held.reshape(-1, held.shape[-1]) if held.ndim else held.reshape(1, 1)
-    picked = [_even(n) for n in table.shape]
-    if table.shape[0] * table.shape[1] <= MOST * MOST:
+    if table.size <= most * most:
         return Sample(held.shape, table.astype(np.float64))
-    rows, columns = picked
+    rows, columns = (_even(n, most) for n in table.shape)
     return Sample(held.shape, table[np.ix_(rows, columns)].astype(np.float64), tuple(rows), tuple(columns))
 
 
-def _even(n: int) -> list[int]:
-    """Choose at most `MOST` of n places, the first and the last among them."""
-    if n <= MOST:
+def _even(n: int, most: int) -> list[int]:
+    """Choose at most `most` of n places, the first and the last among them."""
+    if n <= most:
         return list(range(n))
-    return [math.floor(i * (n - 1) / (MOST - 1)) for i in range(MOST)]
+    return [math.floor(i * (n - 1) / (most - 1)) for i in range(most)]
 
 
 @dataclass(slots=True)
@@ -82,6 +81,8 @@ class Samples:
         What an op multiplies that by, element by element, and what it gives back, by id and operand.
     sources : dict of str to str
         The line of code that called an op, where it was recorded.
+    most : int
+        How many rows and columns are kept of a large array.
     """
 
     values: dict[str, Sample] = field(default_factory=dict)
@@ -90,11 +91,12 @@ class Samples:
     factors: dict[tuple[str, int], Sample] = field(default_factory=dict)
     returned: dict[tuple[str, int], Sample] = field(default_factory=dict)
     sources: dict[str, str] = field(default_factory=dict)
+    most: int = MOST
 
     def card(self, id: str, value: Any, grad: Any) -> None:
         """Keep the numbers of a card."""
         for kept, array in ((self.values, value), (self.grads, grad)):
-            found = None if array is None else sample(array)
+            found = None if array is None else sample(array, self.most)
             if found is not None:
                 kept[id] = found
 
@@ -103,19 +105,19 @@ class Samples:
         if made.source is not None:
             self.sources[id] = str(made.source)
         g = flow.incoming.get(i) if flow is not None else None
-        came = None if g is None else sample(g)
+        came = None if g is None else sample(g, self.most)
         if flow is None or came is None:
             return
         self.incoming[id] = came
         for place, position in enumerate(operands):
             back = flow.returned.get((i, position))
-            gone = None if back is None else sample(back)
+            gone = None if back is None else sample(back, self.most)
             if gone is None:
                 continue
             self.returned[id, place] = gone
             x = (made.inputs or ())[position]
             single = made.size == 1 or np.shape(strip(x)) == made.shape
-            factor = sample(elementwise(made, position)) if single else None
+            factor = sample(elementwise(made, position), self.most) if single else None
             # A product of matrices has no factor for each element: with g = 1 its rule gives sums.
             if factor is not None and _agree(factor.values, came.values, gone.values):
                 self.factors[id, place] = factor

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from autodiff.draw.facts.scale import steps_of_ten
 from autodiff.draw.markup import plain
 from autodiff.draw.model import Model, OpNode, TensorNode
 from autodiff.draw.page.alignment import aligned
@@ -99,8 +100,6 @@ def _on_one_scale(models: list[Model]) -> list[Model]:
     ]
     if not known:
         return models
-    from autodiff.draw.build import steps_of_ten
-
     decades = steps_of_ten([size for size in sizes if math.isfinite(size)])
     return [replace(model, reference=max(known), decades=decades) for model in models]
 

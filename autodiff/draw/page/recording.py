@@ -14,6 +14,9 @@ from autodiff.draw.build import build
 from autodiff.draw.model import Model, OpNode
 from autodiff.tensor import Tensor
 
+#: So many rows and columns are kept of a large array: a hundred pictures take a hundred times the room.
+_SAMPLED = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Moment:
@@ -84,7 +87,7 @@ class Recording:
         ValueError
             The computation is another one than before: other ops, or other shapes.
         """
-        model = build(loss)
+        model = build(loss, sampled=_SAMPLED)
         if self.moments and _form(model) != _form(self.moments[0].model):
             raise ValueError(
                 "a recording is of one computation, and this loss was computed by other operations, or of other shapes,"
