@@ -24,6 +24,7 @@ from autodiff.doctor.spell import (
     with_part,
 )
 from autodiff.doctor.tape import Line
+from autodiff.doctor.updates import short
 from autodiff.doctor.where import lines_of, own_lines
 
 
@@ -57,7 +58,7 @@ def cause_of(case: Case, known: Known, fault: Fault) -> Cause:
         return _factor(case, fault, line, lines)
     if fault.kind == "late" and fault.entry is not None:
         path = next(p for p, v in case.versions.items() if v == fault.entry.node)
-        name = path.removeprefix("self.").removeprefix("::")
+        name = short(path)
         text = f"uses {name} after its update; the backward pass needs it as it was: update it afterwards"
         return Cause("updated_weights", text, None, lines)
     if fault.spare is not None:

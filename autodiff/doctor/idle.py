@@ -12,7 +12,7 @@ from autodiff.doctor.tape import Ref
 from autodiff.doctor.trail import loads, origin
 from autodiff.doctor.trial import Trial
 from autodiff.doctor.unmoved import unmoved
-from autodiff.doctor.updates import Parameter, name_of
+from autodiff.doctor.updates import Parameter, name_of, short
 
 _PRODUCTS = ("dot", "matmul")
 
@@ -45,16 +45,16 @@ def never_updated(case: Case) -> list[Finding]:
             )
             if not role and not (replaced and case.depends[final]):
                 continue
-            text = f"uses {_short(path)}, of shape {value.shape}, which the training step never updates"
+            text = f"uses {short(path)}, of shape {value.shape}, which the training step never updates"
             lines = node.lines[:1]
             if elsewhere := unmoved(case, path):
-                text = f"leaves {_short(path)}, of shape {value.shape}, as it is: the training step never updates it"
+                text = f"leaves {short(path)}, of shape {value.shape}, as it is: the training step never updates it"
                 lines = elsewhere
             if replaced:
-                text = f"puts into {_short(path)} what is not itself plus or minus a step"
+                text = f"puts into {short(path)} what is not itself plus or minus a step"
                 lines = tape[final].lines[:1]
                 lines += tuple(made for line in lines for made in origin(case, line, final) if made != line)
-            found.append(Finding("never_updated", text, None, lines, (_short(path),)))
+            found.append(Finding("never_updated", text, None, lines, (short(path),)))
             break
     return found + _idle_numbers(case, forward)
 
@@ -73,7 +73,7 @@ def lost_updates(trial: Trial, found: list[Parameter]) -> list[Finding]:
             for line, at in trial.names.visited
             if at > last and line.function == update.function and isinstance(statement_at(line), ast.Return)
         ]
-        name = _short(parameter.path)
+        name = short(parameter.path)
         text = (
             f"{name} is updated inside {update.function}(), and what it becomes is neither returned nor stored: "
             f"whoever called it keeps the old one. Return it, or change it in place with {name}[...] = or {name} -="
@@ -94,8 +94,8 @@ def _idle_numbers(case: Case, forward: set[int]) -> list[Finding]:
         for b in case.trial.names.bindings:
             if b.name in said and "." in b.name and b.node is None and b.value is plain[0]:
                 lines = unmoved(case, b.name) or node.lines[:1]
-                text = f"leaves {_short(b.name)} without an update that depends on the loss"
-                found.setdefault(b.name, Finding("never_updated", text, None, lines, (_short(b.name),)))
+                text = f"leaves {short(b.name)} without an update that depends on the loss"
+                found.setdefault(b.name, Finding("never_updated", text, None, lines, (short(b.name),)))
     return list(found.values())
 
 
@@ -219,7 +219,3 @@ def _beside_parameters(case: Case, path: str) -> bool:
     """Whether an argument lies in the same list or dict as a parameter."""
     holder = path.rsplit("[", 1)[0]
     return holder != path and any(p.path.rsplit("[", 1)[0] == holder for p in case.parameters)
-
-
-def _short(path: str) -> str:
-    return path.removeprefix("self.").removeprefix("::")

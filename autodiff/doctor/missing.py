@@ -6,7 +6,7 @@ from autodiff.doctor.case import Case
 from autodiff.doctor.report import Finding
 from autodiff.doctor.spell import name_for
 from autodiff.doctor.tape import Line
-from autodiff.doctor.updates import name_of
+from autodiff.doctor.updates import name_of, short
 
 _PAIRS = ("subtract", "multiply", "divide", "add", "where", "power", "equal")
 
@@ -22,7 +22,7 @@ def labels_unused(case: Case) -> list[Finding]:
     # Where it meets the weights, it is a test set that is passed along.
     if not unused or not given & updates or any(case.depends[id] for id in tape.descendants(unused, stop=stop)):
         return []
-    name = _short(case.trial.leaves.get(unused[0], "an argument"))
+    name = short(case.trial.leaves.get(unused[0], "an argument"))
     text = (
         f"no update depends on {name}, of shape {tape[unused[0]].value.shape}: the labels have no part in the gradients"
     )
@@ -91,7 +91,7 @@ def odd_rates(case: Case) -> list[Finding]:
     for path, claim in case.claims.items():
         for lines in [tape[id].lines[:1] for id, value in claim.scalars if not value][:1]:
             text = "multiplies the gradient by 0: the parameter stays as it is"
-            found.append(Finding("factor", text, None, lines, (_short(path),)))
+            found.append(Finding("factor", text, None, lines, (short(path),)))
         for id, _ in claim.scalars if claim.normalised else ():
             operands = [i for i in tape[id].inputs if tape[i].value.size == 1]
             turned = [
@@ -99,8 +99,8 @@ def odd_rates(case: Case) -> list[Finding]:
             ]
             for i in (*operands, *turned):
                 if i in paths and tape[id].value.size > 1:
-                    text = f"multiplies the gradient by {_short(paths[i])}, a parameter, where a learning rate belongs"
-                    found.append(Finding("rate_is_parameter", text, None, tape[id].lines[:1], (_short(path),)))
+                    text = f"multiplies the gradient by {short(paths[i])}, a parameter, where a learning rate belongs"
+                    found.append(Finding("rate_is_parameter", text, None, tape[id].lines[:1], (short(path),)))
     return found
 
 
@@ -134,13 +134,9 @@ def labels_shape(case: Case) -> list[Finding]:
 
 
 def _all(case: Case) -> tuple[str, ...]:
-    return tuple(_short(p.path) for p in case.parameters)
+    return tuple(short(p.path) for p in case.parameters)
 
 
 def _apart(case: Case, one: int, other: int) -> bool:
     """Whether one of two values comes from the parameters and the other does not."""
     return bool(case.depends[one]) != bool(case.depends[other])
-
-
-def _short(path: str) -> str:
-    return path.removeprefix("self.").removeprefix("::")

@@ -12,7 +12,7 @@ from autodiff.doctor.search import Fault
 from autodiff.doctor.slopes import candidates
 from autodiff.doctor.spell import activation_name, bracketed, count_name, name_for, rewritten, with_operand
 from autodiff.doctor.tape import Line, Ref, swapped
-from autodiff.doctor.updates import name_of
+from autodiff.doctor.updates import name_of, short
 from autodiff.doctor.where import alias
 
 
@@ -35,7 +35,7 @@ def misused(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], cau
     for match in known.find(value, "adjoint"):
         path = next((p for p, v in case.versions.items() if v == match.entry.node), None)
         if path is not None and path not in fault.parameters:
-            text = f"is the gradient of {_short(path)}, not of {', '.join(map(_short, fault.parameters))}"
+            text = f"is the gradient of {short(path)}, not of {', '.join(map(short, fault.parameters))}"
             return cause("other_gradient", text, None, lines)
     return explained(case, known, fault, lines, cause)
 
@@ -106,7 +106,7 @@ def describe(case: Case, entry: Entry, line: Line | None) -> str:
     name = name_for(case, entry.node, line)
     path = next((p for p, v in case.versions.items() if v == entry.node), None)
     if path is not None:
-        name = _short(path)
+        name = short(path)
     if entry.kind == "slope":
         return f"the slope of the activation at {name}" if name else "the slope of the activation"
     if entry.kind == "value":
@@ -213,7 +213,7 @@ def _swap(
     source = case.tape.ancestors([slot], stop=set(later))
     new = next((later[i] for i in sorted(source, reverse=True) if i in later), None)
     if new is not None and entry.kind == "value":
-        text = f"uses {_short(new)} after its update; the backward pass needs it as the forward pass used it"
+        text = f"uses {short(new)} after its update; the backward pass needs it as the forward pass used it"
         return cause("updated_weights", text, None, lines)
     if (held.ndim == 2 and entry.value.shape == held.T.shape and np.array_equal(entry.value.T, held)) or (
         entry.value.shape == held.shape and turned and np.array_equal(entry.value, held)
@@ -345,10 +345,6 @@ def _claimed(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], ca
 def _like(value: Any, right: Any) -> bool:
     k, rest = proportion(value, right)
     return bool(rest < 1e-6 and k)
-
-
-def _short(path: str) -> str:
-    return path.removeprefix("self.").removeprefix("::")
 
 
 __all__ = ["count_name", "describe", "explained", "misused", "unexplained"]

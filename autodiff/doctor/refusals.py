@@ -14,7 +14,7 @@ from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.tape import Line
 from autodiff.doctor.trial import Trial
 from autodiff.doctor.unmoved import nothing_moved
-from autodiff.doctor.updates import Parameter
+from autodiff.doctor.updates import Parameter, short
 
 #: Whose arrays these are, by the module of their type.
 _OTHERS = {
@@ -72,7 +72,7 @@ def check_reach(patient: Patient) -> None:
     """Raise where a run would use up what cannot be put back, or computes by other rules than numpy's arrays."""
     for place in patient.places:
         if isinstance(place.array, np.matrix):
-            name = place.path.removeprefix("self.").removeprefix("::")
+            name = short(place.path)
             raise TypeError(
                 f"{name} is an np.matrix, whose * is a matrix product: give an np.array, and write @ for it"
             )
@@ -97,7 +97,7 @@ def nothing_to_check(patient: Patient, trial: Trial, found: list[Parameter]) -> 
         return Report(f"No parameter was updated within {len(trial.tape)} numpy calls: give it fewer samples.")
     if not len(trial.tape) or all(node.func is None for node in trial.tape.nodes):
         return Report("The call computed nothing with numpy arrays: nothing to check.")
-    held = [p.path.removeprefix("self.").removeprefix("::") for p in patient.places if isinstance(p.array, np.ndarray)]
+    held = [short(p.path) for p in patient.places if isinstance(p.array, np.ndarray)]
     text = "updated no array: none became itself plus or minus something"
     return Report(
         f"The call {text}. Is the update inside the call? Arrays were found in {', '.join(held[:8])}.",

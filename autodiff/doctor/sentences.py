@@ -18,6 +18,7 @@ from autodiff.doctor.scale import Scale, scales
 from autodiff.doctor.search import faults
 from autodiff.doctor.spare import idle_lines
 from autodiff.doctor.spell import name_for
+from autodiff.doctor.updates import short
 from autodiff.doctor.where import at_top, listed, widened
 
 #: Causes that say what a value is not, and not which of its operands made it so.
@@ -61,15 +62,15 @@ def report_on(case: Case, lr: float | None) -> Report:
         update = next(p for p in case.parameters if p.path == path).versions[case.step + 1]
         known = known or Known(case)
         lines = idle_lines(case, known, path, update)
-        text = f"{_short(path)} is updated by something that does not depend on the loss"
-        findings.append(Finding("never_updated", text, None, lines, (_short(path),)))
+        text = f"{short(path)} is updated by something that does not depend on the loss"
+        findings.append(Finding("never_updated", text, None, lines, (short(path),)))
     still = never_updated(case)
     findings += still
     findings += odd_rates(case)
     verdicts = [_verdict(case, path, s, findings) for path, s in found.items()]
-    verdicts += [Verdict(_short(p), case.tape[case.versions[p]].value.shape, "wrong", None) for p in idle]
+    verdicts += [Verdict(short(p), case.tape[case.versions[p]].value.shape, "wrong", None) for p in idle]
     verdicts += [
-        Verdict(_short(p), case.tape[case.versions[p]].value.shape, "unchecked", None, w) for p, w in apart.items()
+        Verdict(short(p), case.tape[case.versions[p]].value.shape, "unchecked", None, w) for p, w in apart.items()
     ]
     verdicts += [Verdict(f.parameters[0], (), "wrong", None, "never updated") for f in still]
     report = Report("", verdicts, findings, [], _notes(case, found, lr))
@@ -91,7 +92,7 @@ def _explained(case: Case, known: Known, lr: float | None) -> list[Finding]:
             if cause.code in UNSURE:
                 cause = replace(cause, lines=widened(case, fault, cause.lines))
             cause = replace(cause, lines=listed(case, fault, cause.lines))
-            paths = tuple(_short(p) for p in fault.parameters)
+            paths = tuple(short(p) for p in fault.parameters)
             findings.append(Finding(cause.code, cause.text, cause.fix, cause.lines, paths))
     except Exception as error:  # code of any kind is put in words here
         case.notes.append(f"the search for causes ended early, on {type(error).__name__}: {error}")
@@ -108,7 +109,7 @@ def _rate(found: dict[str, Scale]) -> float | None:
 
 
 def _verdict(case: Case, path: str, s: Scale, findings: list[Finding]) -> Verdict:
-    name, target = _short(path), case.true_gradient(path)
+    name, target = short(path), case.true_gradient(path)
     claim = case.claims[path]
     error: float | None = None
     g = aligned(np.asarray(case.tape[claim.node].value), target.shape)
@@ -139,7 +140,7 @@ def _verdict(case: Case, path: str, s: Scale, findings: list[Finding]) -> Verdic
 def _partly(case: Case, path: str, s: Scale) -> Finding:
     node = case.tape[case.claims[path].node]
     text = "does not agree with differences of the loss"
-    return Finding("unexplained", text, None, node.lines[:1], (_short(path),))
+    return Finding("unexplained", text, None, node.lines[:1], (short(path),))
 
 
 def _joined(findings: list[Finding]) -> list[Finding]:
@@ -183,7 +184,7 @@ def _notes(case: Case, found: dict[str, Scale], lr: float | None) -> list[str]:
 
 def _unchecked(case: Case) -> Report:
     shapes = [case.tape[v].value.shape for v in case.versions.values()]
-    verdicts = [Verdict(_short(p), s, "unchecked", None) for p, s in zip(case.versions, shapes, strict=True)]
+    verdicts = [Verdict(short(p), s, "unchecked", None) for p, s in zip(case.versions, shapes, strict=True)]
     findings = labels_shape(case) or labels_unused(case) or output_unused(case)
     text = case.doubt or "the loss could not be found"
     cure = '; say which loss it is meant to be, loss="bce", "cross_entropy" or "mse"' if "no loss" in text else ""
@@ -224,7 +225,3 @@ def summary(report: Report) -> str:
             else "no cause was found"
         )
     return f"{len(wrong)} of {total} gradients {'is' if len(wrong) == 1 else 'are'} wrong; {what}{where}."
-
-
-def _short(path: str) -> str:
-    return path.removeprefix("self.").removeprefix("::")

@@ -12,7 +12,7 @@ from autodiff.doctor.claims import claims, mask_of
 from autodiff.doctor.scale import scales
 from autodiff.doctor.trial import Trial
 from autodiff.doctor.truth import Truth, Untraceable
-from autodiff.doctor.updates import Parameter, dependence, own_nodes
+from autodiff.doctor.updates import Parameter, dependence, own_nodes, short
 
 
 def cases(trial: Trial, found: list[Parameter], loss: Any = None, lr: float | None = None) -> list[Case]:
@@ -130,7 +130,7 @@ def _differentiate(case: Case, wanted: Any, lr: float | None) -> None:
         case.doubt = "no loss was found: no single number is computed from the parameters beside the updates themselves"
         infinite = [n for n in case.trial.leaves if not np.all(np.isfinite(case.tape[n].value))]
         if infinite:
-            names = ", ".join(case.trial.leaves[n].removeprefix("self.").removeprefix("::") for n in infinite[:3])
+            names = ", ".join(short(case.trial.leaves[n]) for n in infinite[:3])
             case.doubt = f"not all numbers in {names} are finite, and so the loss is not"
 
 

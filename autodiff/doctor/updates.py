@@ -40,7 +40,12 @@ class Parameter:
     @property
     def name(self) -> str:
         """The path as a person reads it."""
-        return self.path.removeprefix("self.").removeprefix("::")
+        return short(self.path)
+
+
+def short(path: str) -> str:
+    """Return a path as a person reads it, without ``self.``."""
+    return path.removeprefix("self.").removeprefix("::")
 
 
 def name_of(node: Node) -> str:
