@@ -61,7 +61,7 @@ def never_updated(case: Case) -> list[Finding]:
 
 def lost_updates(trial: Trial, found: list[Parameter]) -> list[Finding]:
     """Find arguments that get a new name only: updated inside the call, and neither returned nor put anywhere."""
-    held = set(trial.finals.values()) | {node for _, node in trial.ends}
+    held = trial.tape.ancestors({*trial.finals.values(), *(node for _, node in trial.ends)})
     made = []
     for parameter in found:
         last = parameter.versions[-1]

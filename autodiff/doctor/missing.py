@@ -45,7 +45,8 @@ def output_unused(case: Case) -> list[Finding]:
                 first, other = node, beside[0]
                 break
             plain |= set() if beside else {node.id}
-    if first is None or case.depends[other] & every == every:
+    # Only of a difference one can say that it should be the output's: a margin is made of labels and inputs.
+    if first is None or name_of(first) != "subtract" or case.depends[other] & every == every:
         return []
     said = name_for(case, other, first.lines[0]) or "something else"
     text = f"puts the labels together with {said}, and not with the output, for which all parameters are used"

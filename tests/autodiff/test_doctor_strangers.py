@@ -478,3 +478,36 @@ def test_a_plain_number_that_is_never_updated() -> None:
     assert doctor.examine(_Line().step, X, Y[:, 0], False).ok
     report = doctor.examine(_Line().step, X, Y[:, 0], True)
     assert [(f.code, f.parameters) for f in report.findings] == [("never_updated", ("b",))]
+
+
+def _pure(params: Any, x: Any, y: Any, times: int) -> Any:
+    for _ in range(times):
+        (w, b), e = params[0], x @ params[0][0] + params[0][1] - y
+        params = [(w - 0.1 * x.T @ (2 * e / e.size), b - 0.1 * np.sum(2 * e / e.size, axis=0))]
+    return params
+
+
+def test_updates_that_are_returned_anew_each_time() -> None:
+    params = [(RNG.normal(size=(3, 2)), np.zeros(2))]
+    for times in (1, 3):
+        assert doctor.examine(_pure, params, X, Y, times, loss="mse").ok
+
+
+class _Margin:
+    """A margin is made of labels and inputs, and never of the output alone."""
+
+    def __init__(self) -> None:
+        self.w, self.b = RNG.normal(size=3), np.zeros(1)
+
+    def step(self, x: Any, y: Any) -> None:
+        for row, label in zip(x, y, strict=True):
+            if label * (row @ self.w - self.b) >= 1:
+                self.w -= 0.1 * 0.02 * self.w
+            else:
+                self.w -= 0.1 * (0.02 * self.w - row * label)
+                self.b -= 0.1 * label
+
+
+def test_labels_may_meet_inputs_in_a_margin() -> None:
+    report = doctor.examine(_Margin().step, X, np.sign(Y[:, 0]))
+    assert not [f for f in report.findings if f.code == "output_missing"]
