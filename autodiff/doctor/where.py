@@ -88,6 +88,12 @@ def _of_factor(case: Case, fault: Fault, known: Known | None, stack: tuple[Line,
             beside = max(errors, default=None) if errors else min(users, default=None)
             doubtful = (*lines, *(tape[beside].lines[:1] if beside is not None else ()))
         lines = tuple(dict.fromkeys(doubtful))
+    if fault.kind == "update" and fault.factor > 0 and fault.parameters[0] in case.claims:
+        steps = [round(claim.factor, 12) for claim in case.claims.values()]
+        mine = round(case.claims[fault.parameters[0]].factor, 12)
+        if 2 * steps.count(mine) == len(steps):  # half take one step, half another: whose is the right one?
+            other = next(c for c in case.claims.values() if round(c.factor, 12) != mine)
+            lines = (*lines, *tape[other.update].lines[:1])
     miscounts, odd = _miscounts(case, fault, stack[0])
     return miscounts[:1] if odd else tuple(dict.fromkeys((*lines, *miscounts)))[:2]
 
