@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import ast
+
 from autodiff.doctor.case import Case
+from autodiff.doctor.names import statement_at
 from autodiff.doctor.report import Finding
+from autodiff.doctor.scale import sizes
 from autodiff.doctor.spell import name_for
 from autodiff.doctor.tape import Line
+from autodiff.doctor.trail import loads
 from autodiff.doctor.updates import name_of, short
 
 _PAIRS = ("subtract", "multiply", "divide", "add", "where", "power", "equal")
@@ -51,6 +56,45 @@ def output_unused(case: Case) -> list[Finding]:
     said = name_for(case, other, first.lines[0]) or "something else"
     text = f"puts the labels together with {said}, and not with the output, for which all parameters are used"
     return [Finding("output_missing", text, None, first.lines[:2], _all(case))]
+
+
+def reshaped(case: Case) -> list[Finding]:
+    """Find parameters that have another shape after their update than before."""
+    tape = case.tape
+    found = []
+    for parameter in case.parameters:
+        old, new = parameter.versions[:2]
+        before, after = tape[old].value.shape, tape[new].value.shape
+        if before == after or parameter.made is not None or not tape[new].lines:
+            continue
+        way = tape.ancestors([i for i in tape[new].inputs if i != old])
+        grown = [i for i in way if tape[i].value.shape == after and tape[i].lines]
+        origin = [i for i in grown if all(tape[j].value.shape != after for j in tape[i].inputs)]
+        lines = (*(line for i in sorted(origin)[-1:] for line in tape[i].lines[:1]), *tape[new].lines[:1])
+        text = f"has shape {after}: {parameter.name}, of shape {before}, becomes as large by its update"
+        found.append(Finding("shapes", text, None, tuple(dict.fromkeys(lines)), (parameter.name,)))
+    return found
+
+
+def rate_unused(case: Case) -> list[Finding]:
+    """Find a number between 0 and 1 among the arguments that nothing reads, where updates have no learning rate."""
+    counts = sizes(case)
+    for claim in case.claims.values():
+        plain = [abs(value) for id, value in claim.scalars if len(case.tape[id].inputs) == 1]
+        if claim.state or any(value != 1 and value not in counts for value in (*plain, *claim.hidden)):
+            return []
+    said = {name for line, _ in case.trial.names.visited for name in loads(line)}
+    unread: set[str] = set()
+    for b in case.trial.names.bindings:
+        head = statement_at(b.line)
+        arguments = (*head.args.args, *head.args.kwonlyargs) if isinstance(head, ast.FunctionDef) else ()
+        if type(b.value) is float and 0 < b.value < 1 and b.name in [a.arg for a in arguments] and b.name not in said:
+            unread.add(b.name)
+    if len(unread) != 1 or not case.claims:
+        return []
+    text = f"takes a step without {unread.pop()}, an argument that nothing reads: is it the learning rate?"
+    lines = tuple(line for claim in case.claims.values() for line in case.tape[claim.update].lines[:1])
+    return [Finding("rate_missing", text, None, tuple(dict.fromkeys(lines)), _all(case))]
 
 
 def _towards_updates(case: Case) -> tuple[set[int], set[int]]:

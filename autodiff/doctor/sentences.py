@@ -11,7 +11,7 @@ from autodiff.doctor.case import EXACT, NOISE, Case, aligned
 from autodiff.doctor.causes import cause_of
 from autodiff.doctor.idle import never_updated
 from autodiff.doctor.known import Known
-from autodiff.doctor.missing import labels_shape, labels_unused, odd_rates, output_unused
+from autodiff.doctor.missing import labels_shape, labels_unused, odd_rates, output_unused, rate_unused, reshaped
 from autodiff.doctor.praise import praise
 from autodiff.doctor.report import Finding, Report, Verdict
 from autodiff.doctor.scale import Scale, scales
@@ -66,7 +66,7 @@ def report_on(case: Case, lr: float | None) -> Report:
         findings.append(Finding("never_updated", text, None, lines, (short(path),)))
     still = never_updated(case)
     findings += still
-    findings += odd_rates(case)
+    findings += odd_rates(case) or rate_unused(case)
     verdicts = [_verdict(case, path, s, findings) for path, s in found.items()]
     verdicts += [Verdict(short(p), case.tape[case.versions[p]].value.shape, "wrong", None) for p in idle]
     verdicts += [
@@ -185,7 +185,7 @@ def _notes(case: Case, found: dict[str, Scale], lr: float | None) -> list[str]:
 def _unchecked(case: Case) -> Report:
     shapes = [case.tape[v].value.shape for v in case.versions.values()]
     verdicts = [Verdict(short(p), s, "unchecked", None) for p, s in zip(case.versions, shapes, strict=True)]
-    findings = labels_shape(case) or labels_unused(case) or output_unused(case)
+    findings = labels_shape(case) or labels_unused(case) or output_unused(case) or reshaped(case)
     text = case.doubt or "the loss could not be found"
     cure = '; say which loss it is meant to be, loss="bce", "cross_entropy" or "mse"' if "no loss" in text else ""
     report = Report("", verdicts, findings, [], [text + cure])

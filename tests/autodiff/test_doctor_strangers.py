@@ -511,3 +511,30 @@ class _Margin:
 def test_labels_may_meet_inputs_in_a_margin() -> None:
     report = doctor.examine(_Margin().step, X, np.sign(Y[:, 0]))
     assert not [f for f in report.findings if f.code == "output_missing"]
+
+
+def _whole_steps(w: Any, x: Any, y: Any, rate: float, use: bool) -> Any:
+    e = x @ w - y
+    loss = np.mean(e**2)
+    g = x.T @ (2 * e / e.size)
+    w = w - rate * g if use else w - g
+    return w, loss
+
+
+def test_a_learning_rate_that_nothing_reads() -> None:
+    w = RNG.normal(size=(3, 2))
+    assert doctor.examine(_whole_steps, w, X, Y, 0.3, True).ok
+    assert doctor.examine(lambda w, x, y: _whole_steps(w, x, y, 1.0, False), w, X, Y).ok
+
+
+def _unread(w: Any, x: Any, y: Any, rate: float) -> Any:
+    e = x @ w - y
+    loss = np.mean(e**2)
+    w = w - x.T @ (2 * e / e.size)
+    return w, loss
+
+
+def test_a_step_without_the_rate_that_was_passed() -> None:
+    report = doctor.examine(_unread, RNG.normal(size=(3, 2)), X, Y, 0.3)
+    assert [f.code for f in report.findings] == ["rate_missing"]
+    assert "rate" in report.findings[0].text
