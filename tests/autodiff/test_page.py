@@ -103,6 +103,11 @@ def test_a_recording_is_of_one_computation(tmp_path: Path) -> None:
     assert len(recording) == 1
 
 
+def test_a_directory_that_is_missing_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"no such directory: '.*missing'"):
+        xor_loss(network()).graph().html(tmp_path / "missing" / "page.html")
+
+
 def test_packing() -> None:
     numbers = np.array([1.0, -2.5, 0.0, 1e-30, np.nan, np.inf, 3.4e38])
     assert len(floats([numbers])) == 4 * len(numbers)

@@ -30,7 +30,7 @@ function inspect(key) {
         const array = numbersOf(slot);
         const often = histogram(array, pair[1]);
         const body = [element('h3', {}, [pair[1] + (array.rows ? ', every so many rows and columns' : '')])];
-        if (array.values.length <= 60 && array.c <= 12) body.push(table(array, pair[1]));
+        if (isSmall(array)) body.push(table(array, pair[1]));
         if (array.values.length > 1) body.push(heatMap(array, pair[1]));
         if (often) body.push(often);
         parts.push(element('div', {}, body));

@@ -25,9 +25,14 @@ function labelled(title, array, more) {
   return element('div', {}, [element('h3', {}, [words]), matrix(array, words)].concat(more || []));
 }
 
+/** Whether a table of all numbers is easily read. */
+function isSmall(array) {
+  return array.values.length <= 60 && array.c <= 12 && array.r <= 16;
+}
+
 /** An array as a table where it is small, else as a heat map. */
 function matrix(array, label) {
-  return array.values.length <= 60 && array.c <= 12 ? table(array, label) : heatMap(array, label);
+  return isSmall(array) ? table(array, label) : heatMap(array, label);
 }
 
 function table(array, label) {
