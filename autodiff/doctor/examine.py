@@ -12,6 +12,7 @@ from autodiff.doctor import refusals
 from autodiff.doctor.case import Case
 from autodiff.doctor.fewer import FEW
 from autodiff.doctor.idle import lost_updates
+from autodiff.doctor.mixed import mixed_labels
 from autodiff.doctor.patient import Patient
 from autodiff.doctor.report import Report
 from autodiff.doctor.rerun import by_running, lost
@@ -68,9 +69,10 @@ def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
         first = discover(patient)
     except Exception as error:
         return refusals.unchecked([], f"the analysis ended with {type(error).__name__}: {error}")
+    labels: dict[str, Any] = {}
     for seed in range(3):
         try:
-            trial, found, steps = observe(patient, first, seed, loss, lr)
+            trial, found, steps = observe(patient, first, seed, loss, lr, labels)
         except Exception as error:
             return refusals.unchecked(first[1], f"the analysis ended with {type(error).__name__}: {error}")
         if not steps:
@@ -81,6 +83,8 @@ def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
             current = judged(case, lr, patient)
             if case.step and current.findings and not case.partly:
                 current.notes.append(f"this shows from step {case.step + 1} on; the first step is right")
+            if labels and current.findings:
+                current.notes.append("all labels are the same, which hides it: this shows where some are another")
             if patient.cut:
                 few = next(iter(patient.cut.values()))
                 count = max(part.stop or 0 for part in few)
@@ -97,6 +101,8 @@ def _examined(patient: Patient, loss: str | None, lr: float | None) -> Report:
             break
         if steps[0].partly and seed < 2:
             report = None
+        elif not labels:
+            labels = mixed_labels(steps[0])
     assert report is not None
     return with_findings(report, lost_updates(*first))
 
@@ -121,16 +127,23 @@ def judged(case: Case, lr: float | None, patient: Patient | None = None) -> Repo
 
 
 def observe(
-    patient: Patient, discovered: tuple[Trial, list[Parameter]], seed: int, loss: Any = None, lr: float | None = None
+    patient: Patient,
+    discovered: tuple[Trial, list[Parameter]],
+    seed: int,
+    loss: Any = None,
+    lr: float | None = None,
+    labels: dict[str, Any] | None = None,
 ) -> tuple[Trial, list[Parameter], list[Case]]:
-    """Run a training call from a random point, after it was run as it stands, to find what it trains."""
+    """Run a training call from a random point, after it was run as it stands, to find what it trains; with other
+    `labels` where there are any."""
     first, found = discovered
     if first.error is not None or not found:
         return first, found, []
     trial, again = first, found
     # Nearer to zero where the point is so harsh that outputs are all 0 or 1 up to rounding.
     for size in (1.0, 0.4, 0.1, 0.01, 1e-3):
-        there = run(patient, *random_point(first, found, seed, size), limit=_end(found) + 40)
+        values, made = random_point(first, found, seed, size)
+        there = run(patient, {**values, **(labels or {})}, made, limit=_end(found) + 40)
         seen = trained(there) if there.error is None else []
         if not seen:
             break

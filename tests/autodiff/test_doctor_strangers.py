@@ -538,3 +538,27 @@ def test_a_step_without_the_rate_that_was_passed() -> None:
     report = doctor.examine(_unread, RNG.normal(size=(3, 2)), X, Y, 0.3)
     assert [f.code for f in report.findings] == ["rate_missing"]
     assert "rate" in report.findings[0].text
+
+
+class _OneSided:
+    """A logistic unit whose delta is wrong in a way that shows for labels of 1 only."""
+
+    def __init__(self) -> None:
+        self.w = RNG.normal(size=(3, 1))
+
+    def step(self, x: Any, y: Any, right: bool) -> None:
+        p = 1 / (1 + np.exp(-x @ self.w))
+        self.loss = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p))
+        delta = (p - y if right else p + y) / len(y)
+        self.w -= 0.1 * x.T @ delta
+
+
+@pytest.mark.parametrize("label", [0, 1])
+def test_labels_that_are_all_the_same_hide_nothing(label: int) -> None:
+    y = np.full((len(X), 1), label)
+    before = y.copy()
+    assert doctor.examine(_OneSided().step, X, y, True).ok
+    report = doctor.examine(_OneSided().step, X, y, False)
+    assert not report.ok
+    assert any("all labels are the same" in note for note in report.notes) == (label == 0)
+    assert np.array_equal(y, before)
