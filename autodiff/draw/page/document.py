@@ -18,7 +18,7 @@ from autodiff.draw.facts.scale import steps_of_ten
 from autodiff.draw.markup import plain
 from autodiff.draw.model import Model, OpNode, TensorNode
 from autodiff.draw.page.alignment import aligned
-from autodiff.draw.page.frames import Slot, film, names
+from autodiff.draw.page.film import Slot, film, names
 from autodiff.draw.page.packing import whole
 from autodiff.draw.page.recording import Moment, Recording
 from autodiff.draw.picture.cards import cards
