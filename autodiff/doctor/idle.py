@@ -87,7 +87,8 @@ def _idle_numbers(case: Case, forward: set[int]) -> list[Finding]:
     found: dict[str, Finding] = {}
     for id in sorted(forward):
         node = case.tape[id]
-        plain = [arg for arg in node.args[:2] if isinstance(arg, (int, float))]
+        # A tiny number keeps a root or a quotient finite.
+        plain = [arg for arg in node.args[:2] if isinstance(arg, (int, float)) and not 0 < abs(arg) < 1e-3]
         if name_of(node) != "add" or not plain or not node.lines or not _is_weighted(case, node.inputs[:1]):
             continue
         said = loads(node.lines[0])
@@ -105,7 +106,12 @@ def _is_weighted(case: Case, inputs: tuple[int, ...]) -> bool:
         source = case.tape[id]
         while name_of(source) == "add" and source.inputs:
             source = case.tape[source.inputs[-1]]
-        if name_of(source) in (*_PRODUCTS, "einsum", "sum") and any(case.depends[i] for i in source.inputs):
+        if name_of(source) == "sum":  # of products, element by element
+            source = case.tape[source.inputs[0]]
+        live = [bool(case.depends[i]) for i in source.inputs]
+        if name_of(source) in (*_PRODUCTS, "einsum") and any(live):
+            return True
+        if name_of(source) == "multiply" and len(set(live)) == 2:
             return True
     return False
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from autodiff.doctor.case import NOISE, Case, aligned, proportion
+from autodiff.doctor.names import statement_at
 
 
 @dataclass
@@ -191,7 +193,8 @@ def _rates(case: Case, path: str, counts: set[float], lr: float | None) -> list[
     if lr is not None:
         return [lr]
     claim = case.claims[path]
-    values = [abs(value) for value in (*(value for _, value in claim.scalars), *claim.hidden)]
+    scalars = [part for id, value in claim.scalars for part in _written(case, id, value)]
+    values = [abs(value) for value in (*scalars, *claim.hidden)]
     if claim.state and not values:
         return [1.0]
     own = [v for v in values if not any(_near(v, c) for c in counts) and v != 1.0]
@@ -212,6 +215,29 @@ def _rates(case: Case, path: str, counts: set[float], lr: float | None) -> list[
         known = any(_near(base, v) for v in named)
         named = [] if known else [v for v in named if any(_near(base / v, c) for c in counted)]
     return [*dict.fromkeys(options), *named]
+
+
+def _written(case: Case, id: int, value: float) -> list[float]:
+    """Return the factors of a number as a line writes it: Python makes 0.2 of the ``0.1 * 2`` in ``0.1 * 2 * e``."""
+    for line in case.tape[id].lines[:1]:
+        for part in ast.walk(statement_at(line) or ast.Pass()):
+            found = _constants(part) if isinstance(part, ast.BinOp) else None
+            if found is not None and _near(abs(value), float(np.prod(found))):
+                return found
+    return [value]
+
+
+def _constants(part: ast.AST) -> list[float] | None:
+    """The factors of a product of plain numbers, without signs; None of anything else."""
+    if isinstance(part, ast.Constant):
+        return [abs(float(part.value))] if isinstance(part.value, (int, float)) and part.value else None
+    if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub):
+        return _constants(part.operand)
+    if isinstance(part, ast.BinOp) and isinstance(part.op, (ast.Mult, ast.Div)):
+        left, right = _constants(part.left), _constants(part.right)
+        if left is not None and right is not None:
+            return left + ([1 / n for n in right] if isinstance(part.op, ast.Div) else right)
+    return None
 
 
 def _named(case: Case, counts: set[float], step: int) -> list[float]:

@@ -562,3 +562,50 @@ def test_labels_that_are_all_the_same_hide_nothing(label: int) -> None:
     assert not report.ok
     assert any("all labels are the same" in note for note in report.notes) == (label == 0)
     assert np.array_equal(y, before)
+
+
+class _Normed:
+    """Weights of length 1, by a root that is kept off zero; and a bias as a plain number that is summed to products."""
+
+    def __init__(self) -> None:
+        self.v, self.b, self.eps, self.shift = RNG.normal(size=3), 0.5, 1e-8, 0.25
+
+    def step(self, x: Any, y: Any) -> None:
+        square = np.sum(self.v * self.v) + self.shift
+        e = x @ self.v / np.sqrt(square) - y
+        self.loss = np.mean(e**2)
+        back = x.T @ (2 * e / e.size)
+        self.v -= 0.1 * (back / np.sqrt(square) - self.v * (self.v @ back) / square**1.5)
+
+    def unit(self, x: Any, y: Any, forget: bool) -> None:
+        for row, label in zip(x, y, strict=True):
+            e = np.sum(self.v * row) + self.b - label
+            self.loss = e * e
+            self.v -= 0.1 * 2 * e * row
+            if not forget:
+                self.b -= 0.1 * 2 * e
+
+
+def test_numbers_that_are_added_and_are_no_bias() -> None:
+    assert doctor.examine(_Normed().step, X, Y[:, 0]).ok
+    assert doctor.examine(_Normed().unit, X, Y[:, 0], False).ok
+    assert [f.parameters for f in doctor.examine(_Normed().unit, X, Y[:, 0], True).findings] == [("b",)]
+
+
+class _Folded:
+    """Python makes one number of two that a line multiplies before anything else."""
+
+    def __init__(self) -> None:
+        self.w = RNG.normal(size=3)
+
+    def step(self, x: Any, y: Any) -> None:
+        for row, label in zip(x, y, strict=True):
+            e = row @ self.w - label
+            self.loss = e * e
+            self.w -= 0.1 * 2 * e * row
+
+
+def test_a_rate_and_a_two_that_are_one_number() -> None:
+    report = doctor.examine(_Folded().step, X, Y[:, 0])
+    assert report.ok
+    assert "the learning rate is 0.1" in report.notes
