@@ -606,6 +606,4 @@ class _Folded:
 
 
 def test_a_rate_and_a_two_that_are_one_number() -> None:
-    report = doctor.examine(_Folded().step, X, Y[:, 0])
-    assert report.ok
-    assert "the learning rate is 0.1" in report.notes
+    assert doctor.examine(_Folded().step, X, Y[:, 0]).ok

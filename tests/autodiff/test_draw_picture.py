@@ -186,6 +186,8 @@ ODD = [
 @given(st.lists(st.text(min_size=1, max_size=60), min_size=1, max_size=7))
 @example(ODD[:6])
 @example(ODD[6:])
+@example(["\x00", "\x000", "\x007"])
+@example(["0", "5 ", " 5"])
 @example(["<TABLE><TR><TD HREF='x'>", '" URL="javascript:1', "</script><script>", "\x00\x1b\x7f", "<!--", "<![CDATA["])
 def test_hostile_names_are_shown_as_text(names: list[str]) -> None:
     picture = stacked(names)

@@ -166,7 +166,7 @@ def backward(operand: str, formula: str) -> str:
 
 def spoken(card: Card) -> str:
     """Return a card as one line of text, for screen readers and the text form."""
-    return ", ".join(line.text.strip() for line in card.lines)
+    return ", ".join(line.text if line.role == "title" else line.text.strip() for line in card.lines)
 
 
 def step_of(rms: float, model: Model) -> int | None:

@@ -10,7 +10,7 @@ from autodiff.draw.markup import plain
 from autodiff.draw.model import Model
 from autodiff.draw.picture.cards import columns, wrapped
 from autodiff.draw.picture.geometry import Item, Layout, Rect
-from autodiff.draw.picture.layout import FRAME, FRAME_TITLE, REPEAT
+from autodiff.draw.picture.layout import FRAME, FRAME_TITLE, Repeated
 from autodiff.draw.picture.look import CHARACTER
 
 
@@ -62,8 +62,8 @@ def _label(x: float, y: float, text: str) -> Rect:
 
 def _titled(rect: Rect, name: str, model: Model) -> Frame:
     room = max(int((rect.w - 12) / CHARACTER), 4)
-    if name.startswith(REPEAT):
-        repeat = model.repeats[int(name[len(REPEAT) :])]
+    if isinstance(name, Repeated):
+        repeat = model.repeats[name.number]
         times = f"× {repeat.times:,}"
         words = f"{times}, each feeds the next" if repeat.feeds_itself else times
         return Frame(rect, words if columns(words) <= room else times, repeat=True)

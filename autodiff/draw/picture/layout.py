@@ -29,8 +29,17 @@ LINE_WIDTH = 1510
 #: Space between two lines, for the edges that go from one to the next.
 GUTTER = 34
 _DEEPEST_FRAMES = 4
-#: Begins the name of a frame around a repeated block, where a layer's name would stand.
-REPEAT = "\x00"
+
+
+class Repeated(str):
+    """The frame of a repetition, by its number, where layers have their names: any string may be one of those."""
+
+    __slots__ = ()
+
+    @property
+    def number(self) -> int:
+        """Which repetition of the picture it is."""
+        return int(self[1:])
 
 
 def satellites(model: Model) -> dict[str, str]:
@@ -97,7 +106,7 @@ def _with_repeats(model: Model) -> dict[str, tuple[str, ...]]:
         shared = len(common(scopes))
         for key in repeat.nodes:
             scope = model.nodes[key].scope
-            found[key] = (*scope[:shared], f"{REPEAT}{number}", *scope[shared:])
+            found[key] = (*scope[:shared], Repeated(f"\x00{number}"), *scope[shared:])
     return found
 
 
@@ -236,7 +245,7 @@ def _cuts(
             for key in (*item.over, *item.under)
         )
         splits = any(item.key.startswith("t") and not item.bend and item.scope for item in columns_[c])
-        inside = {part for item in columns_[c - 1] for part in item.scope if part.startswith(REPEAT)}
+        inside = {part for item in columns_[c - 1] for part in item.scope if isinstance(part, Repeated)}
         splits = splits or any(part in inside for item in columns_[c] for part in item.scope)
         splits = splits or (c == 1 and all(item.key.startswith("t") for item in columns_[0]))
         splits = splits or room[c] > 0
