@@ -10,7 +10,7 @@ from autodiff.doctor.case import Case, aligned, proportion, reduction
 from autodiff.doctor.known import Entry, Known
 from autodiff.doctor.search import Fault
 from autodiff.doctor.slopes import candidates
-from autodiff.doctor.spell import activation_name, bracketed, count_name, name_for, rewritten, with_operand
+from autodiff.doctor.spell import activation_name, bracketed, name_for, rewritten, with_operand
 from autodiff.doctor.tape import Line, Ref, swapped
 from autodiff.doctor.updates import name_of, short
 from autodiff.doctor.where import alias
@@ -57,7 +57,6 @@ def explained(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], c
     """Compare a wrong value with the right one as a product or a sum."""
     line = lines[0] if lines else None
     value, right = np.asarray(fault.value), np.asarray(fault.right)
-    node = case.tape[fault.node]
     if value.ndim == 2 and value.T.shape == right.shape and _like(value.T, right):
         return cause("dw_transposed", "is transposed", rewritten(line, lambda e: f"{bracketed(e)}.T"), lines)
     found = _reduced(case, fault, value, right, line, lines, cause)
@@ -82,7 +81,6 @@ def explained(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], c
     k, rest = proportion(value, right) if value.shape == right.shape else (0.0, 1.0)
     if rest < 1e-6:
         return cause("factor", f"is {k:.4g} times what belongs there", None, lines)
-    del node
     return unexplained(case, known, fault, lines, cause)
 
 
@@ -345,6 +343,3 @@ def _claimed(case: Case, known: Known, fault: Fault, lines: tuple[Line, ...], ca
 def _like(value: Any, right: Any) -> bool:
     k, rest = proportion(value, right)
     return bool(rest < 1e-6 and k)
-
-
-__all__ = ["count_name", "describe", "explained", "misused", "unexplained"]

@@ -147,6 +147,3 @@ def _passed(found: ast.stmt | None) -> set[str]:
         elif here is not None:
             passed.add(ast.unparse(here))
     return passed
-
-
-__all__ = ["idle_lines", "is_sound", "passed_by", "passed_instead", "spare_for", "spares", "way_of"]

@@ -119,8 +119,6 @@ def _nodes(model: Model) -> dict[str, dict[str, Any]]:
             entry["dtype"] = node.value.dtype if node.value is not None else ""
             if node.original is not None:
                 entry["original"] = node.original
-        if node.scope:
-            entry["layer"] = " / ".join(plain(name, 60) for name in node.scope)
         found[key] = entry
     return found
 
